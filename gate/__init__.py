@@ -1,0 +1,1 @@
+"""A regression gate for quantized LLM inference."""

@@ -1,0 +1,1 @@
+"""The committed store of accepted runs."""

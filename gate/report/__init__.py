@@ -1,0 +1,1 @@
+"""Rendering: a GateReport in, text out; nothing here does I/O."""

@@ -1,0 +1,1 @@
+"""The statistics of the gate: pure functions, arrays in, numbers out (docs/statistics.md)."""
