@@ -1,0 +1,290 @@
+"""The records that flow: cell, sample, run record, baseline, look, cell result, report.
+
+Everything that is written to a file or crosses a process is a frozen pydantic model here; what is only
+passed between functions is a NamedTuple. Formats: design.md section 5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+RECORD_SCHEMA: Final = "vllm-eval-gate/run-record/1"
+BASELINE_SCHEMA: Final = "vllm-eval-gate/baseline/1"
+REPORT_SCHEMA: Final = "vllm-eval-gate/report/1"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}$")]
+QuestionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+OutcomeString = Annotated[str, StringConstraints(pattern=r"^[10x.]*$")]
+FinishString = Annotated[str, StringConstraints(pattern=r"^[slrto.]*$")]
+
+
+class Frozen(BaseModel):
+    """A record that does not change and accepts no key it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Cell(Frozen):
+    """(arch, config, backend): the unit that is measured and gets a verdict."""
+
+    arch: Name
+    config: Name
+    backend: Name
+
+    def __str__(self) -> str:
+        return f"{self.arch}/{self.config}/{self.backend}"
+
+
+class Outcome(StrEnum):
+    """What became of one sample, as one character of a run record."""
+
+    CORRECT = "1"
+    WRONG = "0"
+    INVALID = "x"
+    NOT_ASKED = "."
+
+
+class Finish(StrEnum):
+    """Why the engine stopped, as one character of a run record."""
+
+    STOP = "s"
+    LENGTH = "l"
+    REPETITION = "r"
+    TIMEOUT = "t"
+    OTHER = "o"
+    NOT_ASKED = "."
+
+
+class Sample(NamedTuple):
+    """One graded answer; never its text."""
+
+    question: str
+    repeat: int
+    outcome: Outcome
+    tokens: int
+    finish: Finish
+
+
+class Verdict(StrEnum):
+    """The verdict of a cell (design.md section 2)."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    REGRESSION = "regression"
+    INCONCLUSIVE = "inconclusive"
+    NOT_MEASURED = "not_measured"
+    INCOMPARABLE = "incomparable"
+    NO_BASELINE = "no_baseline"
+
+
+class Fingerprint(Frozen):
+    """What must be equal for two runs to be comparable; every field is compared by name."""
+
+    cell: Cell
+    task: str
+    protocol: str
+    endpoint: Literal["responses", "chat", "completions"]
+    dataset_sha256: Sha256
+    questions_sha256: Sha256
+    prompt_sha256: Sha256
+    grader: str
+    model: str
+    model_revision: str
+    temperature: float
+    top_p: float
+    top_k: int
+    max_tokens: int
+    max_model_len: int | None
+    reasoning_effort: str | None
+    conversation_date: str | None
+    launch_preset: str
+
+    def differences(self, other: Fingerprint) -> dict[str, tuple[str, str]]:
+        """Fields that differ: name -> (self's value, other's value)."""
+        mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
+        return {k: (str(mine[k]), str(theirs[k])) for k in mine if mine[k] != theirs[k]}
+
+
+class Evidence(Frozen):
+    """What ran, as the engine itself reported it.
+
+    `facts` keys are those of `expect` in a config (moe, experts, scheme, activation, attention,
+    kv_cache_dtype, tp, ...) plus engine_version; `fallbacks` names what the engine gave up on.
+    """
+
+    facts: dict[str, str] = {}
+    fallbacks: tuple[str, ...] = ()
+    source: Literal["log", "server_info", "none"] = "none"
+
+
+class Failure(Frozen):
+    """Why a cell could not be measured."""
+
+    kind: Literal["engine", "evidence", "requests", "cancelled", "resume"]
+    message: str
+
+
+class RunRecord(Frozen):
+    """Everything one measurement of one cell produced; `decide` recomputes every look from it.
+
+    Shapes: `questions` Q ids, ascending; `outcomes`, `tokens` and `finish` one entry a repeat, each of
+    length Q in the order of `questions`. `generated` counts what the engine produced, cancelled included.
+    """
+
+    schema_: Literal["vllm-eval-gate/run-record/1"] = Field(default=RECORD_SCHEMA, alias="schema")
+    purpose: Literal["gate", "baseline"]
+    cell: Cell
+    family_size: int = Field(ge=1)
+    alpha: float = Field(gt=0, lt=0.5)
+    alpha_pass: float = Field(gt=0, lt=0.5)
+    margin: float = Field(gt=0, lt=1)
+    tolerated_loss: float = Field(ge=0, lt=1)
+    baseline_repeats: int = Field(ge=0)
+    max_repeats: int = Field(ge=1)
+    baseline_sha256: Sha256 | None
+    question_order_seed: str
+    stream: str
+    fingerprint: Fingerprint
+    provenance: dict[str, str]
+    evidence: Evidence
+    questions: tuple[QuestionId, ...]
+    look_at: tuple[int, ...]
+    outcomes: tuple[OutcomeString, ...]
+    tokens: tuple[tuple[int, ...], ...]
+    finish: tuple[FinishString, ...]
+    generated: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+    gpus: int = Field(ge=0, default=0)
+    threshold: float | None = None
+    failure: Failure | None = None
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> RunRecord:
+        q = len(self.questions)
+        if list(self.questions) != sorted(set(self.questions)):
+            raise ValueError("questions must be unique and ascending")
+        if not len(self.outcomes) == len(self.tokens) == len(self.finish):
+            raise ValueError("outcomes, tokens and finish must have one entry a repeat")
+        if len(self.outcomes) > self.max_repeats:
+            raise ValueError(f"{len(self.outcomes)} repeats, but at most {self.max_repeats} were declared")
+        for row in (*self.outcomes, *self.tokens, *self.finish):
+            if len(row) != q:
+                raise ValueError(f"a repeat has {len(row)} entries, but there are {q} questions")
+        return self
+
+
+class BaselineRun(Frozen):
+    """One complete fixed-size run: counts per question, never the single answers.
+
+    Shapes: `correct` and `tokens` (mean, rounded) length Q; `invalid` sparse: question index -> count.
+    """
+
+    id: str
+    stream: str
+    repeats: int = Field(ge=1)
+    correct: tuple[int, ...]
+    invalid: dict[int, int]
+    tokens: tuple[int, ...]
+    finish: dict[str, int]
+    provenance: dict[str, str]
+
+
+class Acceptance(Frozen):
+    """Who accepted which run, when, and why."""
+
+    run: str
+    accepted_by: str
+    date: str
+    reason: str
+
+
+class Baseline(Frozen):
+    """The content of baselines/<arch>/<config>/<backend>.json."""
+
+    schema_: Literal["vllm-eval-gate/baseline/1"] = Field(default=BASELINE_SCHEMA, alias="schema")
+    fingerprint: Fingerprint
+    questions: tuple[QuestionId, ...]
+    runs: tuple[BaselineRun, ...]
+    anchor: str | None = None
+    history: tuple[Acceptance, ...] = ()
+
+
+class Look(Frozen):
+    """One look at complete blocks: statistics and the boundaries they were held against."""
+
+    samples: int
+    repeats: int
+    information: float
+    difference: float
+    z_regression: float
+    boundary_regression: float
+    z_pass: float | None
+    boundary_pass: float
+
+
+class EvidenceCheck(Frozen):
+    """One `expect` key against what the engine reported."""
+
+    fact: str
+    expected: str
+    found: str | None
+    ok: bool
+
+
+class CellResult(Frozen):
+    """The verdict of a cell and everything a report says about it."""
+
+    cell: Cell
+    verdict: Verdict
+    reason: str
+    notes: tuple[str, ...] = ()
+    score: float | None = None
+    baseline_score: float | None = None
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    margin: float | None = None
+    detectable_drop: float | None = None
+    samples_used: int = 0
+    samples_generated: int = 0
+    samples_budget: int = 0
+    seconds: float = 0.0
+    gpu_minutes: float = 0.0
+    invalid_rate: float | None = None
+    looks: tuple[Look, ...] = ()
+    threshold: float | None = None
+    old_rule_passes: bool | None = None
+    evidence: Evidence = Evidence()
+    evidence_checks: tuple[EvidenceCheck, ...] = ()
+    fingerprint_differences: dict[str, tuple[str, str]] = {}
+    next_step: str = ""
+
+
+class GateReport(Frozen):
+    """All cells of a run, worst first, and the verdict of the whole."""
+
+    schema_: Literal["vllm-eval-gate/report/1"] = Field(default=REPORT_SCHEMA, alias="schema")
+    gate_version: str
+    created: str
+    commit: str | None
+    verdict: Verdict
+    exit_code: int
+    fail_on: tuple[Verdict, ...]
+    family_size: int
+    alpha: float
+    cells: tuple[CellResult, ...]
+
+
+def canonical_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """The one JSON text of a value: keys sorted, no spaces, ASCII only."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def sha256_of(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """SHA-256 in hex of `canonical_json(value)`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
