@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+if TYPE_CHECKING:  # numpy takes longer to import than `gate --help` may take altogether
+    import numpy as np
+    from numpy.typing import NDArray
 
 RECORD_SCHEMA: Final = "vllm-eval-gate/run-record/1"
 BASELINE_SCHEMA: Final = "vllm-eval-gate/baseline/1"
@@ -212,6 +217,24 @@ class Baseline(Frozen):
     runs: tuple[BaselineRun, ...]
     anchor: str | None = None
     history: tuple[Acceptance, ...] = ()
+
+
+class Reference(NamedTuple):
+    """The pooled baseline of one cell: what a candidate is compared with (made by `gate.baseline.pool`).
+
+    Shapes: the arrays are (Q,), in the order of `questions`; `correct` and `invalid` count out of `repeats`
+    samples of each question, `tokens` is their mean length. `finish` counts all Q x repeats samples.
+    `sha256` is that of the baseline file's bytes.
+    """
+
+    questions: tuple[str, ...]
+    correct: NDArray[np.int64]
+    repeats: int
+    invalid: NDArray[np.int64]
+    tokens: NDArray[np.float64]
+    finish: Mapping[Finish, int]
+    sha256: str
+    fingerprint: Fingerprint
 
 
 class Look(Frozen):
