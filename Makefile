@@ -1,0 +1,71 @@
+# Everything here sets itself up: .venv holds gate and its tools, .venv-engine the real vLLM for CPU.
+# Needs Python 3.11+ with venv, git and make; no root.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ENGINE_VENV := .venv-engine
+CACHE := .cache
+TINY_MODEL := $(CACHE)/tiny-gpt-oss-w4a8
+TINY_DATA := $(CACHE)/tiny-questions.csv
+OUT := out
+
+TINY := configs/tiny-gpt-oss-w4a8.yaml
+ENGINE_FLAGS := --engine-command $(ENGINE_VENV)/bin/vllm --model $(TINY_MODEL) --dataset-path $(TINY_DATA) --arch cpu
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types soak setup engine lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 18
+
+demo: engine  ## one cell of the tiny model through the real engine: a verdict in minutes
+	rm -rf $(OUT)/demo
+	$(BIN)/gate run $(TINY) --backend emulation $(ENGINE_FLAGS) --out $(OUT)/demo
+
+demo-all: engine  ## every tiny cell
+	rm -rf $(OUT)/demo-all
+	$(BIN)/gate run configs/models-cpu.txt $(ENGINE_FLAGS) --out $(OUT)/demo-all
+
+demo-regression: engine  ## the same checkpoint through a broken kernel: ends red, exit 1
+	rm -rf $(OUT)/demo-regression
+	GATE_SABOTAGE=swap_nibbles $(BIN)/gate run $(TINY) --backend emulation $(ENGINE_FLAGS) \
+		--engine-env GATE_SABOTAGE --out $(OUT)/demo-regression
+
+test: check engine integration end-to-end  ## everything CI runs, the real engine included
+
+check: lint types unit  ## the inner loop: lint, types, unit tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit
+
+integration: engine
+	$(BIN)/python -m pytest tests/integration
+
+end-to-end: engine
+	$(BIN)/python -m pytest tests/end_to_end
+
+setup: $(VENV)/.installed  ## gate and its tools in .venv
+
+$(VENV)/.installed: requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gate needs Python 3.11 or newer; run: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+engine: setup  ## the real vLLM for CPU in .venv-engine, and the tiny checkpoint
+	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA)
+
+lock:  ## renew requirements/*.txt from pyproject.toml and requirements/*.in (needs uv)
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/dev.in -o requirements/dev.txt
+
+clean:  ## remove everything that was built or measured
+	rm -rf $(VENV) $(ENGINE_VENV) $(CACHE) $(OUT) .coverage .mypy_cache .pytest_cache .ruff_cache
