@@ -1,0 +1,91 @@
+"""What must hold inside a baseline, beyond the types of its fields."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Final
+
+from gate.errors import BaselineError
+from gate.model import Baseline, BaselineRun, Fingerprint, Finish, sha256_of
+
+FINISH_NAMES: Final = {f.name.lower(): f for f in Finish if f is not Finish.NOT_ASKED}
+MOST_REPEATS: Final = 1_000_000
+MOST_TOKENS: Final = 1_000_000_000
+ID_DIGITS: Final = 12
+
+
+def run_id(fingerprint: Fingerprint, run: BaselineRun) -> str:
+    """Hash of everything stored of a run and of what it measured: an edited run no longer has its id."""
+    content = run.model_dump(mode="json", exclude={"id"})
+    return sha256_of({"fingerprint": fingerprint.model_dump(mode="json"), "run": content})[:ID_DIGITS]
+
+
+def check(baseline: Baseline, *, where: str) -> None:
+    """Raise BaselineError at the first contradiction, naming the run and the question's index."""
+    # Lazily: each check relies on those before it.
+    if problem := next(_problems(baseline), None):
+        raise BaselineError(
+            problem, where=where, hint="restore it from git; a baseline is never edited by hand"
+        )
+
+
+def copied_run(run: BaselineRun, others: tuple[BaselineRun, ...]) -> str | None:
+    """Why `run` is no sample of its own beside `others`, or None.
+
+    On a deterministic engine a second run with the same seeds is a copy: pooling it would halve the noise
+    on paper only. Equal outcome matrices have equal counts, and counts are what is stored.
+    """
+    for other in others:
+        if run.stream == other.stream:
+            return f"it has the stream of run {other.id}: the same seeds give the same samples"
+        if (run.repeats, run.correct, run.invalid) == (other.repeats, other.correct, other.invalid):
+            return f"every count equals that of run {other.id}: a copy is not a second sample"
+    return None
+
+
+def _problems(baseline: Baseline) -> Iterator[str]:
+    questions = baseline.questions
+    if not questions:
+        yield "has no questions"
+    if list(questions) != sorted(set(questions)):
+        yield f"questions: {_disorder(questions)}"
+    if sha256_of(list(questions)) != baseline.fingerprint.questions_sha256:
+        yield "questions: they do not hash to the fingerprint's questions_sha256"
+    if not baseline.runs:
+        yield "has no runs"
+    for number, run in enumerate(baseline.runs):
+        yield from (f"runs[{number}]: {problem}" for problem in _run_problems(run, len(questions)))
+        if copied := copied_run(run, baseline.runs[:number]):
+            yield f"runs[{number}]: {copied}"
+        if run.id != run_id(baseline.fingerprint, run):
+            yield f"runs[{number}]: its content does not hash to its id: it was edited by hand"
+    if baseline.anchor is not None and baseline.anchor not in {run.id for run in baseline.runs}:
+        yield "anchor: names no run of this file"
+
+
+def _run_problems(run: BaselineRun, total: int) -> Iterator[str]:
+    for name, row in (("correct", run.correct), ("tokens", run.tokens)):
+        if len(row) != total:
+            yield f"{name} has {len(row)} entries, but there are {total} questions"
+    if run.repeats > MOST_REPEATS:
+        yield f"repeats is over {MOST_REPEATS:,}"
+    for index, correct in enumerate(run.correct):
+        if not 0 <= correct <= run.repeats:
+            yield f"correct[{index}] is not between 0 and the {run.repeats} repeats"
+    for index, invalid in run.invalid.items():
+        if not 0 <= index < total:
+            yield f"invalid names question {index}, but there are {total} questions"
+        if not 1 <= invalid <= run.repeats - run.correct[index]:
+            yield f"invalid[{index}] is not between 1 and the {run.repeats - run.correct[index]} not correct"
+    if not all(0 <= tokens <= MOST_TOKENS for tokens in run.tokens):
+        yield f"tokens holds a number that is not between 0 and {MOST_TOKENS:,}"
+    if unknown := sorted(set(run.finish) - set(FINISH_NAMES)):
+        yield f"finish names {unknown[0][:40]!r}, which no engine reports"
+    if min(run.finish.values(), default=0) < 1 or sum(run.finish.values()) != total * run.repeats:
+        yield f"finish does not count {total} x {run.repeats} samples"
+
+
+def _disorder(questions: tuple[str, ...]) -> str:
+    first, second = next((a, b) for a, b in itertools.pairwise(questions) if a >= b)
+    return f"{first} is there twice" if first == second else f"{second} stands after {first}: not ascending"

@@ -1,0 +1,109 @@
+"""Several runs of one cell as one reference, if they are samples of the same thing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from gate.baseline.check import FINISH_NAMES
+from gate.baseline.store import sha256
+from gate.errors import BaselineError
+from gate.model import Baseline, BaselineRun, Finish, Reference
+
+POOLING_ALPHA: Final = 0.01
+
+
+class Homogeneity(NamedTuple):
+    """Do the runs' mean scores scatter as their sampling noise says? Yes while `p_value` > 0.01."""
+
+    statistic: float
+    degrees: int
+    p_value: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the runs may be pooled."""
+        return self.p_value > POOLING_ALPHA
+
+
+def homogeneity(correct: NDArray[np.int64], repeats: NDArray[np.int64]) -> Homogeneity:
+    """H = sum_r (ybar_r - ybar)^2 / (W / (Q n_r)) against chi^2 with R-1 degrees (statistics.md, Baselines).
+
+    W is the within-question variance of the pooled counts, at least 1/Q as in the pass test.
+
+    Args:
+        correct: (R, Q) correct samples of each run and question.
+        repeats: (R,) samples of a question in each run.
+    """
+    runs, total = correct.shape
+    if runs < 2:  # noqa: PLR2004 - one run scatters around nothing
+        return Homogeneity(0.0, 0, 1.0)
+    pooled, n = correct.sum(axis=0), int(repeats.sum())
+    within = max(float((pooled * (n - pooled)).mean()) / (n * (n - 1)), 1 / total)
+    means = correct.mean(axis=1) / repeats
+    grand = float(pooled.mean()) / n
+    statistic = float((repeats * (means - grand) ** 2).sum()) * total / within
+    return Homogeneity(statistic, runs - 1, float(special.chdtrc(runs - 1, statistic)))
+
+
+def runs_homogeneity(runs: Sequence[BaselineRun]) -> Homogeneity:
+    """`homogeneity` of stored runs."""
+    return homogeneity(
+        np.array([r.correct for r in runs], dtype=np.int64),
+        np.array([r.repeats for r in runs], dtype=np.int64),
+    )
+
+
+def current_runs(baseline: Baseline) -> tuple[BaselineRun, ...]:
+    """The runs that count today. All of them: an epoch, where one is declared, begins here."""
+    return baseline.runs
+
+
+def pool(baseline: Baseline) -> Reference:
+    """The current runs as one reference, with the SHA-256 of the baseline file's bytes.
+
+    Raises:
+        BaselineError: the runs differ by more than their sampling noise.
+    """
+    runs = current_runs(baseline)
+    require_homogeneous(runs, where=str(baseline.fingerprint.cell))
+    repeats = sum(run.repeats for run in runs)
+    finish: Counter[Finish] = Counter()
+    for run in runs:
+        finish.update({FINISH_NAMES[name]: count for name, count in run.finish.items()})
+    weights = np.array([run.repeats for run in runs]) / repeats
+    return Reference(
+        questions=baseline.questions,
+        correct=np.sum([run.correct for run in runs], axis=0, dtype=np.int64),
+        repeats=repeats,
+        invalid=np.sum([_dense(run) for run in runs], axis=0, dtype=np.int64),
+        tokens=weights @ np.array([run.tokens for run in runs], dtype=np.float64),
+        finish=finish,
+        sha256=sha256(baseline),
+        fingerprint=baseline.fingerprint,
+    )
+
+
+def require_homogeneous(runs: Sequence[BaselineRun], *, where: str) -> Homogeneity:
+    """The runs' homogeneity; BaselineError, with each run's score and the p-value, where it does not hold."""
+    found = runs_homogeneity(runs)
+    if not found.holds:
+        scores = ", ".join(f"{r.id} {sum(r.correct) / (r.repeats * len(r.correct)):.4f}" for r in runs)
+        raise BaselineError(
+            f"its runs do not measure the same thing: p = {found.p_value:.2g}, and they pool only above "
+            f"{POOLING_ALPHA} (chi2 {found.statistic:.1f}, {found.degrees} degrees; scores: {scores})",
+            where=where,
+            hint="find out what changed between the runs; a changed engine needs a baseline of its own",
+        )
+    return found
+
+
+def _dense(run: BaselineRun) -> NDArray[np.int64]:
+    counts = np.zeros(len(run.correct), dtype=np.int64)
+    counts[list(run.invalid)] = list(run.invalid.values())
+    return counts

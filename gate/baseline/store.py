@@ -1,0 +1,159 @@
+"""The committed baselines: one file a cell, one run a line, and no byte that `render` would not write."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from gate.baseline.check import check
+from gate.errors import BaselineError
+from gate.files import Changed, content_hash, invalid_field, parse_json, read_bytes, replace
+from gate.model import BASELINE_SCHEMA, Baseline, Cell, canonical_json
+
+SIZE_LIMIT: Final = 16_000_000
+SIDECARS: Final = (".probe", ".calibration")
+RESTORE: Final = (
+    "restore it from git; a baseline changes only through `gate baseline collect` and `gate refresh`"
+)
+
+
+def baseline_path(root: Path, cell: Cell) -> Path:
+    """Where the baseline of a cell is: `<root>/<arch>/<config>/<backend>.json`."""
+    if cell.backend.endswith(SIDECARS):
+        raise BaselineError(
+            f"a backend's name may not end in {' or '.join(SIDECARS)}: those files lie beside baselines",
+            where=str(cell),
+        )
+    return root / cell.arch / cell.config / f"{cell.backend}.json"
+
+
+def baseline_files(root: Path) -> tuple[Path, ...]:
+    """Every baseline under `root`, ordered by path; probes and calibrations are not baselines."""
+    found = sorted(root.glob("*/*/*.json"))
+    return tuple(p for p in found if not p.stem.endswith(SIDECARS) and not p.name.startswith("."))
+
+
+def load(path: Path) -> Baseline:
+    """The baseline in `path`, which must be in every byte what `render` writes.
+
+    Raises:
+        BaselineError: missing, too large, truncated, merge-conflicted, edited by hand, of a newer schema, or
+            of another cell than its path says.
+    """
+    data = read_bytes(path, limit=SIZE_LIMIT, error=BaselineError)
+    baseline = parse(data, where=str(path))
+    cell, found = baseline.fingerprint.cell, (path.parent.parent.name, path.parent.name, path.stem)
+    if found != (cell.arch, cell.config, cell.backend):
+        raise BaselineError(f"holds the baseline of {cell}, which belongs elsewhere", where=str(path))
+    return baseline
+
+
+def parse(data: bytes, *, where: str) -> Baseline:
+    """The baseline in these bytes; `where` names them in errors."""
+    if b"\r" in data:
+        line = data.count(b"\n", 0, data.index(b"\r")) + 1
+        raise BaselineError(
+            "has CRLF line ends",
+            where=f"{where}:{line}",
+            hint="check it out as it was committed: baselines/.gitattributes says eol=lf",
+        )
+    value = parse_json(data, where=where, error=BaselineError)
+    _check_schema(value, where)
+    try:
+        baseline = Baseline.model_validate(value)
+    except ValidationError as problem:
+        raise BaselineError(invalid_field(problem), where=where, hint=RESTORE) from problem
+    check(baseline, where=where)
+    expected = render(baseline).encode()
+    if data != expected:
+        line = _first_difference(data, expected)
+        raise BaselineError(
+            "is not written as the gate writes it: it was edited by hand",
+            where=f"{where}:{line}",
+            hint=RESTORE,
+        )
+    return baseline
+
+
+def render(baseline: Baseline) -> str:
+    """The one text of a baseline: keys sorted, one run and one acceptance a line, LF, a last newline.
+
+    In the lists commas stand before an entry: a refresh then adds lines and changes none.
+    """
+    value = baseline.model_dump(mode="json", by_alias=True)
+    return "{\n" + ",\n".join(_entry(key, value[key]) for key in sorted(value)) + "\n}\n"
+
+
+def save(path: Path, baseline: Baseline, *, replaces: Baseline | None) -> None:
+    """Write the baseline all at once, if the file still holds what it held when it was read.
+
+    Args:
+        path: where `baseline_path` says.
+        baseline: the new content.
+        replaces: the old content as `load` returned it; None where there was no file.
+
+    Raises:
+        BaselineError: somebody else wrote the file meanwhile; disk full; folder read-only. The old file is
+            intact after each of them, and after a kill at any point.
+    """
+    check(baseline, where=str(path))
+    before = None if replaces is None else sha256(replaces)
+    try:
+        replace(path, render(baseline).encode(), allowed=lambda: content_hash(path) == before)
+    except Changed as problem:
+        raise BaselineError(
+            f"was not written: {problem}", where=str(path), hint="nothing is lost: run the command again"
+        ) from problem
+    except OSError as problem:
+        raise BaselineError(f"cannot be written: {problem.strerror}", where=str(path)) from problem
+
+
+def sha256(baseline: Baseline) -> str:
+    """SHA-256 in hex of the file's bytes: `load` refuses every file that `render` would not write."""
+    return hashlib.sha256(render(baseline).encode()).hexdigest()
+
+
+def _entry(key: str, value: Any) -> str:  # noqa: ANN401 - any JSON value
+    if key in ("runs", "history") and value:
+        return f"{canonical_json(key)}:[\n" + "\n,".join(map(canonical_json, value)) + "\n]"
+    return f"{canonical_json(key)}:{canonical_json(value)}"
+
+
+def _check_schema(value: object, where: str) -> None:
+    if not isinstance(value, dict):
+        raise BaselineError("is not a baseline: its top level is not an object", where=where)
+    schema = value.get("schema")
+    if schema == BASELINE_SCHEMA:
+        return
+    name, _, number = BASELINE_SCHEMA.rpartition("/")
+    newer = re.fullmatch(rf"{re.escape(name)}/([0-9]{{1,6}})", schema) if isinstance(schema, str) else None
+    if newer is None or int(newer[1]) <= int(number):
+        raise BaselineError(f"is not a baseline: its schema is not {BASELINE_SCHEMA}", where=where)
+    wanted = max(_gate_versions(value), default=None, key=lambda v: tuple(map(int, v.split("."))))
+    raise BaselineError(
+        f"has the schema {schema}, and this gate reads up to {BASELINE_SCHEMA}",
+        where=where,
+        hint=f"install vllm-eval-gate >= {wanted}, which wrote it" if wanted else "install a newer gate",
+    )
+
+
+def _gate_versions(value: Mapping[str, Any]) -> Iterator[str]:
+    runs = value.get("runs")
+    for run in runs if isinstance(runs, list) else ():
+        provenance = run.get("provenance") if isinstance(run, dict) else None
+        version = provenance.get("gate_version") if isinstance(provenance, dict) else None
+        if isinstance(version, str) and re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,4}){1,3}", version):
+            yield version
+
+
+def _first_difference(data: bytes, expected: bytes) -> int:
+    pairs = zip(data.split(b"\n"), expected.split(b"\n"), strict=False)
+    for number, (found, wanted) in enumerate(pairs, start=1):
+        if found != wanted:
+            return number
+    return min(data.count(b"\n"), expected.count(b"\n")) + 1

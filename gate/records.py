@@ -1,0 +1,124 @@
+"""Run records in files: written all at once, read with a size limit and a strict schema."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from gate.errors import RecordError
+from gate.files import Changed, invalid_field, parse_json, read_bytes, replace
+from gate.model import Cell, Finish, Outcome, RunRecord, Sample, canonical_json, sha256_of
+
+SIZE_LIMIT: Final = 32_000_000
+COUNT_LIMIT: Final = 1_000
+
+
+def record_path(folder: Path, cell: Cell) -> Path:
+    """Where the record of a cell lies in a folder of records."""
+    return folder / f"{cell.arch}__{cell.config}__{cell.backend}.json"
+
+
+def write(path: Path, record: RunRecord) -> None:
+    """Write the record as canonical JSON, all at once; raises RecordError."""
+    text = canonical_json(record.model_dump(mode="json", by_alias=True)) + "\n"
+    try:
+        replace(path, text.encode())
+    except Changed as problem:
+        raise RecordError(f"was not written: {problem}", where=str(path)) from problem
+    except OSError as problem:
+        raise RecordError(f"cannot be written: {problem.strerror}", where=str(path)) from problem
+
+
+def read(path: Path) -> RunRecord:
+    """The record in `path`; nothing in it is believed that can be checked.
+
+    Raises:
+        RecordError: missing, over 32 MB, not JSON, of another schema, or contradicting itself; names the file
+            and the field.
+    """
+    return parse(read_bytes(path, limit=SIZE_LIMIT, error=RecordError), where=str(path))
+
+
+def parse(data: bytes, *, where: str) -> RunRecord:
+    """The record in these bytes; `where` names them in errors."""
+    parse_json(data, where=where, error=RecordError)
+    try:
+        record = RunRecord.model_validate_json(data, strict=True)
+    except ValidationError as problem:
+        raise RecordError(invalid_field(problem), where=where) from problem
+    if contradiction := _contradiction(record):
+        raise RecordError(f"contradicts itself: {contradiction}", where=where)
+    return record
+
+
+def read_all(path: Path) -> tuple[RunRecord, ...]:
+    """Every record of a folder (*.json, ordered by name), or the one of a file.
+
+    Raises:
+        RecordError: a record is wrong, two are of one cell, or there is none.
+    """
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise RecordError(
+            "holds no run records (*.json)", where=str(path), hint="`gate run --out DIR` writes DIR/records"
+        )
+    if len(files) > COUNT_LIMIT:
+        raise RecordError(f"holds {len(files):,} files; at most {COUNT_LIMIT:,} are read", where=str(path))
+    found: dict[Cell, Path] = {}
+    records = []
+    for file in files:
+        record = read(file)
+        if (earlier := found.setdefault(record.cell, file)) is not file:
+            raise RecordError(f"is of the cell {record.cell}, and so is {earlier.name}", where=str(file))
+        records.append(record)
+    return tuple(records)
+
+
+def matrices(
+    questions: Sequence[str], samples: Sequence[Sample], repeats: int | None = None
+) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...], tuple[str, ...]]:
+    """Outcomes, tokens and finish of a run record: one entry a repeat, each of length Q.
+
+    Args:
+        questions: Q ids in the record's order.
+        samples: in any order, each (question, repeat) once; what is missing becomes `.` and 0 tokens.
+        repeats: how many entries; by default up to the last repeat that has a sample.
+
+    Raises:
+        RecordError: a sample is there twice, or is of an unknown question or repeat.
+    """
+    total = 1 + max((s.repeat for s in samples), default=-1) if repeats is None else repeats
+    position = {question: i for i, question in enumerate(questions)}
+    outcomes = [[Outcome.NOT_ASKED.value] * len(questions) for _ in range(total)]
+    finish = [[Finish.NOT_ASKED.value] * len(questions) for _ in range(total)]
+    tokens = [[0] * len(questions) for _ in range(total)]
+    for sample in samples:
+        column = position.get(sample.question)
+        where = f"question {sample.question}, repeat {sample.repeat}"
+        if column is None or not 0 <= sample.repeat < total:
+            raise RecordError("a sample was not asked for", where=where)
+        if outcomes[sample.repeat][column] != Outcome.NOT_ASKED:
+            raise RecordError("a sample is there twice", where=where)
+        outcomes[sample.repeat][column] = sample.outcome.value
+        finish[sample.repeat][column] = sample.finish.value
+        tokens[sample.repeat][column] = sample.tokens
+    return tuple(map("".join, outcomes)), tuple(map(tuple, tokens)), tuple(map("".join, finish))
+
+
+def _contradiction(record: RunRecord) -> str | None:
+    if record.cell != record.fingerprint.cell:
+        return f"cell is {record.cell}, but the fingerprint's is {record.fingerprint.cell}"
+    if sha256_of(list(record.questions)) != record.fingerprint.questions_sha256:
+        return "questions do not hash to fingerprint.questions_sha256"
+    if any(later <= earlier for earlier, later in itertools.pairwise((0, *record.look_at))):
+        return "look_at must ascend"
+    for repeat, rows in enumerate(zip(record.outcomes, record.tokens, record.finish, strict=True)):
+        for index, (outcome, tokens, finish) in enumerate(zip(*rows, strict=True)):
+            asked = outcome != Outcome.NOT_ASKED
+            if asked != (finish != Finish.NOT_ASKED) or tokens < 0 or (tokens > 0 and not asked):
+                return f"outcomes, tokens and finish disagree in repeat {repeat}, question {index}"
+    return None

@@ -1,0 +1,105 @@
+"""Fingerprints, run records and baselines of a made-up cell, for the tests of everything that reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from gate.baseline.collect import add_run
+from gate.model import Baseline, Cell, Evidence, Fingerprint, RunRecord, sha256_of
+
+CELL = Cell(arch="gfx950", config="gpt-oss-20b", backend="aiter")
+PROVENANCE = {"gate_version": "0.1.0", "commit": "a" * 40, "date": "2026-11-23T10:00:00+00:00"}
+
+
+def question_ids(total: int) -> tuple[str, ...]:
+    """`total` ids, ascending."""
+    return tuple(sorted(hashlib.sha256(f"question {i}".encode()).hexdigest()[:12] for i in range(total)))
+
+
+def fingerprint(questions: Sequence[str], **changes: Any) -> Fingerprint:
+    """The fingerprint of the made-up cell over these questions."""
+    fields: dict[str, Any] = {
+        "cell": CELL,
+        "task": "gpqa_diamond",
+        "protocol": "independent",
+        "endpoint": "responses",
+        "dataset_sha256": "d" * 64,
+        "questions_sha256": sha256_of(list(questions)),
+        "prompt_sha256": "e" * 64,
+        "grader": "gpt_oss/0.0.9",
+        "model": "amd/gpt-oss-20b-MoE-Quant-W-MXFP4-A-FP8-KV-FP8",
+        "model_revision": "c" * 40,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "top_k": 0,
+        "max_tokens": 4096,
+        "max_model_len": None,
+        "reasoning_effort": "low",
+        "conversation_date": "2026-01-01",
+        "launch_preset": "plain",
+    }
+    return Fingerprint(**(fields | changes))
+
+
+def run_record(
+    seed: int,
+    *,
+    total: int = 30,
+    repeats: int = 4,
+    accuracy: float = 0.58,
+    length: int = 900,
+    provenance: dict[str, str] | None = None,
+    **changes: Any,
+) -> RunRecord:
+    """A complete fixed-size run: each sample correct with `accuracy`, about one in fifty invalid."""
+    draw = Random(seed)  # noqa: S311
+    questions = question_ids(total)
+    chances = [min(max(accuracy + 0.3 * (((7 * i) % 11) - 5) / 5, 0.02), 0.98) for i in range(total)]
+    rows = [
+        "".join("1" if draw.random() < c else ("x" if draw.random() < 0.05 else "0") for c in chances)
+        for _ in range(repeats)
+    ]
+    mark = fingerprint(questions)
+    fields: dict[str, Any] = {
+        "purpose": "baseline",
+        "cell": mark.cell,
+        "family_size": 1,
+        "alpha": 0.01,
+        "alpha_pass": 0.05,
+        "margin": 0.03,
+        "tolerated_loss": 0.0,
+        "baseline_repeats": 0,
+        "max_repeats": repeats,
+        "baseline_sha256": None,
+        "question_order_seed": f"{seed:032x}",
+        "stream": f"{seed:032x}",
+        "fingerprint": mark,
+        "provenance": provenance or PROVENANCE,
+        "evidence": Evidence(facts={"moe": "AITER_MXFP4_FP8"}, source="log"),
+        "questions": questions,
+        "look_at": (),
+        "outcomes": tuple(rows),
+        "tokens": tuple(tuple(draw.randrange(length // 2, length * 3 // 2) for _ in row) for row in rows),
+        "finish": tuple("".join("l" if c == "x" else "s" for c in row) for row in rows),
+        "generated": total * repeats,
+        "seconds": 61.5,
+    }
+    return RunRecord(**(fields | changes))
+
+
+def baseline(runs: int = 2, **settings: Any) -> Baseline:
+    """A baseline of `runs` runs, each a `run_record(seed, **settings)`."""
+    grown = None
+    for seed in range(runs):
+        grown = add_run(
+            grown,
+            run_record(seed, **settings),
+            accepted_by="octocat",
+            reason=f"run {seed} of the first collection",
+            date="2026-11-23",
+        )
+    assert grown is not None
+    return grown
