@@ -1,0 +1,127 @@
+"""`gate baseline show`: what is stored for each cell."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from gate.baseline.pool import pool, runs_homogeneity
+from gate.baseline.store import baseline_files, load
+from gate.errors import BaselineError, Exit
+from gate.model import Baseline
+
+Z_95: Final = 1.959964
+HEADINGS: Final = (
+    "cell",
+    "score",
+    "+-95%",
+    "Q",
+    "runs",
+    "repeats",
+    "invalid",
+    "W",
+    "p",
+    "accepted",
+    "sha256",
+)
+
+
+class Row(NamedTuple):
+    """One cell of the store.
+
+    `score` is the mean over its questions, `half_width` that of its 95 % interval on these questions,
+    `within` the within-question variance W (None with one repeat, as is `half_width`), `p_value` that of
+    the runs' homogeneity.
+    """
+
+    cell: str
+    score: float
+    half_width: float | None
+    questions: int
+    runs: int
+    repeats: int
+    invalid_rate: float
+    within: float | None
+    p_value: float
+    accepted: str
+    sha256: str
+
+
+def row_of(baseline: Baseline) -> Row:
+    """What there is to say about one baseline; BaselineError where its runs do not pool."""
+    reference = pool(baseline)
+    total, n = len(reference.questions), reference.repeats
+    within = None
+    if n > 1:
+        k = reference.correct
+        within = float((k * (n - k)).sum()) / (total * n * (n - 1))
+    return Row(
+        cell=str(baseline.fingerprint.cell),
+        score=float(reference.correct.mean()) / n,
+        half_width=None if within is None else Z_95 * math.sqrt(within / (total * n)),
+        questions=total,
+        runs=len(baseline.runs),
+        repeats=n,
+        invalid_rate=float(reference.invalid.mean()) / n,
+        within=within,
+        p_value=runs_homogeneity(baseline.runs).p_value,
+        accepted=max((a.date for a in baseline.history), default="-"),
+        sha256=reference.sha256,
+    )
+
+
+def rows(root: Path, pattern: str = "*") -> tuple[Row, ...]:
+    """A row for each cell `arch/config/backend` that matches the glob, ordered by path.
+
+    Raises:
+        BaselineError: a file is wrong, or no cell matches.
+    """
+    found = tuple(
+        row_of(load(path))
+        for path in baseline_files(root)
+        if fnmatchcase(path.relative_to(root).with_suffix("").as_posix(), pattern)
+    )
+    if not found:
+        raise BaselineError(
+            f"holds no baseline of a cell like {pattern!r}",
+            where=str(root),
+            hint="`gate baseline collect CONFIG` makes one",
+        )
+    return found
+
+
+def table(found: tuple[Row, ...]) -> str:
+    """The rows as aligned text."""
+    lines = [HEADINGS, *map(_texts, found)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def show_command(root: Path, pattern: str, *, as_json: bool, write: Callable[[str], None]) -> Exit:
+    """Print the table, or JSON."""
+    found = rows(root, pattern)
+    write(json.dumps([row._asdict() for row in found], indent=2) if as_json else table(found))
+    return Exit.PASS
+
+
+def _texts(row: Row) -> tuple[str, ...]:
+    return (
+        row.cell,
+        f"{row.score:.4f}",
+        "-" if row.half_width is None else f"{row.half_width:.4f}",
+        str(row.questions),
+        str(row.runs),
+        str(row.repeats),
+        f"{row.invalid_rate:.1%}",
+        "-" if row.within is None else f"{row.within:.3f}",
+        f"{row.p_value:.2g}" if row.runs > 1 else "-",
+        row.accepted,
+        row.sha256[:12],
+    )

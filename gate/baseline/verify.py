@@ -1,0 +1,79 @@
+"""`gate baseline verify`: is every file of the store what the gate wrote, where it belongs, and poolable?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from gate.baseline.pool import pool, runs_homogeneity
+from gate.baseline.store import SIDECARS, baseline_files, load
+from gate.errors import BaselineError, Exit
+
+STORE_FILES: Final = ("README.md", ".gitattributes", ".gitignore")
+
+
+class Verified(NamedTuple):
+    """One file of the store: what is wrong with it, or how well its runs agree."""
+
+    path: Path
+    problem: str | None
+    runs: int = 0
+    repeats: int = 0
+    p_value: float | None = None
+
+
+def verify(root: Path) -> tuple[Verified, ...]:
+    """Every file under `root`, ordered by path: schema, hashes, canonical text, place, and pools recomputed.
+
+    Raises:
+        BaselineError: `root` is not a folder.
+    """
+    if not root.is_dir():
+        raise BaselineError("is not a folder", where=str(root), hint="--baselines names the store's folder")
+    return tuple(sorted((*map(_verified, baseline_files(root)), *_strays(root))))
+
+
+def verify_command(root: Path, *, as_json: bool, write: Callable[[str], None]) -> Exit:
+    """Print one line a file, or JSON; exit 2 where anything is wrong."""
+    found = verify(root)
+    if as_json:
+        write(json.dumps([_plain(file) for file in found], indent=2))
+    else:
+        for file in found:
+            write(_line(file))
+        wrong = sum(file.problem is not None for file in found)
+        write(f"{len(found)} files, {wrong} wrong")
+    return Exit.USAGE if any(file.problem is not None for file in found) else Exit.PASS
+
+
+def _verified(path: Path) -> Verified:
+    try:
+        baseline = load(path)
+        reference = pool(baseline)
+    except BaselineError as problem:
+        return Verified(path, str(problem))
+    agreement = runs_homogeneity(baseline.runs)
+    return Verified(path, None, len(baseline.runs), reference.repeats, agreement.p_value)
+
+
+def _strays(root: Path) -> Iterator[Verified]:
+    expected = set(baseline_files(root))
+    for path in root.rglob("*"):
+        known = path in expected or (path.parent == root and path.name in STORE_FILES)
+        sidecar = path.suffix == ".json" and path.stem.endswith(SIDECARS)
+        leftover = path.name.startswith(".") and path.name.endswith(".tmp")
+        if path.is_file() and not (known or sidecar or leftover):
+            yield Verified(path, f"{path}: is no baseline: those are <arch>/<config>/<backend>.json")
+
+
+def _plain(file: Verified) -> dict[str, object]:
+    return file._asdict() | {"path": str(file.path)}
+
+
+def _line(file: Verified) -> str:
+    if file.problem is not None:
+        return f"WRONG  {file.problem}"
+    agreement = f", homogeneous (p = {file.p_value:.2g})" if file.runs > 1 else ""
+    return f"ok     {file.path}: {file.runs} runs, {file.repeats} repeats{agreement}"
