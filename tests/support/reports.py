@@ -1,0 +1,253 @@
+"""Reports as they would come out of real runs: one cell of each verdict, and runs of any size.
+
+Figures are those of GPQA diamond (198 questions, 32 baseline repeats, margin 3 points, budget 21 repeats).
+"""
+
+from gate.model import Cell, CellResult, Evidence, EvidenceCheck, GateReport, Look, Verdict
+
+CONFIG = "gpt-oss-20b-rocm-mxfp4-fp8"
+SHA = "3f9c2b7a1d4e5f60718293a4b5c6d7e8f9012345"
+QUESTIONS = 198
+BUDGET = 21 * QUESTIONS
+SEVERITY = ("regression", "not_measured", "incomparable", "inconclusive", "no_baseline", "pass")
+
+AITER = Evidence(
+    facts={
+        "moe": "AITER_MXFP4_FP8",
+        "scheme": "w_mxfp4_a_fp8",
+        "activation": "fp8",
+        "attention": "ROCM_AITER_UNIFIED_ATTN",
+        "kv_cache_dtype": "fp8",
+        "tp": "1",
+        "engine_version": "0.32.0",
+    },
+    source="log",
+)
+
+
+def _with_moe(moe: str, activation: str, fallbacks: tuple[str, ...] = ()) -> Evidence:
+    facts = {**AITER.facts, "moe": moe, "activation": activation}
+    return AITER.model_copy(update={"facts": facts, "fallbacks": fallbacks})
+
+
+def _look(passes: float, difference: float, drop: tuple[float, float], no_drop: tuple[float, float]) -> Look:
+    """`drop` and `no_drop`: a statistic and the boundary it is held against."""
+    return Look(
+        samples=round(passes * QUESTIONS),
+        repeats=max(1, round(passes)),
+        information=round(min(1.0, passes / 10), 3),
+        difference=difference,
+        z_regression=drop[0],
+        boundary_regression=drop[1],
+        z_pass=no_drop[0],
+        boundary_pass=no_drop[1],
+    )
+
+
+def _checks(evidence: Evidence, **expected: str) -> tuple[EvidenceCheck, ...]:
+    return tuple(
+        EvidenceCheck(
+            fact=fact, expected=value, found=evidence.facts.get(fact), ok=evidence.facts.get(fact) == value
+        )
+        for fact, value in expected.items()
+    )
+
+
+def passed(config: str = CONFIG, backend: str = "aiter", arch: str = "gfx950") -> CellResult:
+    """No change; a drop of 3 points or more is ruled out after 12 of 21 repeats."""
+    return CellResult(
+        cell=Cell(arch=arch, config=config, backend=backend),
+        verdict=Verdict.PASS,
+        reason="a drop of 3 points or more is ruled out",
+        score=0.5804,
+        baseline_score=0.5831,
+        difference=-0.0027,
+        interval=(-0.0214, 0.016),
+        p_value=0.42,
+        margin=0.03,
+        detectable_drop=0.031,
+        samples_used=12 * QUESTIONS,
+        samples_generated=13 * QUESTIONS,
+        samples_budget=BUDGET,
+        seconds=1284,
+        gpu_minutes=21.4,
+        invalid_rate=0.0131,
+        looks=(
+            _look(1 / 3, -0.011, (0.29, 4.27), (0.51, 3.87)),
+            _look(12, -0.0027, (0.31, 2.94), (2.71, 2.33)),
+        ),
+        threshold=0.568,
+        old_rule_passes=True,
+        evidence=AITER,
+        evidence_checks=_checks(AITER, moe="AITER_MXFP4_FP8", activation="fp8"),
+    )
+
+
+def regressed(config: str = CONFIG, backend: str = "triton", arch: str = "gfx950") -> CellResult:
+    """Four points lost, proven after 6 of 21 repeats; the old rule would not have seen it."""
+    evidence = _with_moe("TRITON", "bf16", ("moe_activation",))
+    return CellResult(
+        cell=Cell(arch=arch, config=config, backend=backend),
+        verdict=Verdict.REGRESSION,
+        reason="a drop is proven: 4.2 points below the baseline",
+        score=0.5413,
+        baseline_score=0.5834,
+        difference=-0.0421,
+        interval=(-0.0688, -0.0154),
+        p_value=0.00041,
+        margin=0.03,
+        detectable_drop=0.037,
+        samples_used=6 * QUESTIONS,
+        samples_generated=7 * QUESTIONS,
+        samples_budget=BUDGET,
+        seconds=655,
+        gpu_minutes=10.9,
+        invalid_rate=0.0261,
+        looks=(
+            _look(1 / 3, -0.052, (1.32, 4.27), (-0.55, 3.87)),
+            _look(2 / 3, -0.047, (1.68, 4.12), (-0.60, 3.70)),
+            _look(1, -0.044, (1.92, 4.03), (-0.62, 3.61)),
+            _look(3, -0.0405, (2.79, 3.58), (-0.72, 3.10)),
+            _look(6, -0.0421, (3.51, 3.30), (-1.01, 2.76)),
+        ),
+        threshold=0.568,
+        old_rule_passes=True,
+        evidence=evidence,
+        evidence_checks=_checks(evidence, moe="TRITON", activation="bf16"),
+        next_step=(
+            f"Reproduce it with `gate run configs/{config}.yaml --backend {backend}`; "
+            "if the drop is intended, collect a new baseline with "
+            f"`gate baseline collect configs/{config}.yaml --backend {backend}`."
+        ),
+    )
+
+
+def inconclusive(config: str = CONFIG, backend: str = "emulation", arch: str = "gfx950") -> CellResult:
+    """The budget is spent between the two boundaries."""
+    evidence = _with_moe("EMULATION", "fp8")
+    return CellResult(
+        cell=Cell(arch=arch, config=config, backend=backend),
+        verdict=Verdict.INCONCLUSIVE,
+        reason=(
+            "all 4,158 samples are spent: a drop is not proven, and one of 3 points is not ruled out; "
+            "about 7,300 samples would decide"
+        ),
+        score=0.5642,
+        baseline_score=0.5829,
+        difference=-0.0187,
+        interval=(-0.0365, -0.0009),
+        p_value=0.018,
+        margin=0.03,
+        detectable_drop=0.028,
+        samples_used=BUDGET,
+        samples_generated=BUDGET,
+        samples_budget=BUDGET,
+        seconds=7420,
+        gpu_minutes=123.7,
+        invalid_rate=0.0190,
+        looks=(_look(21, -0.0187, (2.31, 2.66), (1.42, 1.97)),),
+        threshold=0.568,
+        old_rule_passes=True,
+        evidence=evidence,
+        evidence_checks=_checks(evidence, moe="EMULATION", activation="fp8"),
+        next_step="Collect 32 more baseline repeats, or judge by hand.",
+    )
+
+
+def wrong_kernels(config: str = CONFIG, backend: str = "aiter", arch: str = "gfx950") -> CellResult:
+    """The engine fell back to emulation without being asked: not measured."""
+    evidence = _with_moe("EMULATION", "fp8", ("aiter_disabled",))
+    return CellResult(
+        cell=Cell(arch=arch, config=config, backend=backend),
+        verdict=Verdict.NOT_MEASURED,
+        reason="the engine did not run what the config expects: moe is EMULATION, not AITER_MXFP4_FP8",
+        samples_budget=BUDGET,
+        seconds=71,
+        gpu_minutes=1.2,
+        threshold=0.568,
+        evidence=evidence,
+        evidence_checks=(
+            *_checks(evidence, moe="AITER_MXFP4_FP8", activation="fp8"),
+            EvidenceCheck(fact="fallback:aiter_disabled", expected="none", found="aiter_disabled", ok=False),
+        ),
+        next_step="Set VLLM_ROCM_USE_AITER=1 or mend the backend's selection, and run this cell again.",
+    )
+
+
+def crashed(config: str = CONFIG, backend: str = "aiter", arch: str = "gfx950") -> CellResult:
+    """The engine died half-way: not measured, although there are samples."""
+    return CellResult(
+        cell=Cell(arch=arch, config=config, backend=backend),
+        verdict=Verdict.NOT_MEASURED,
+        reason="the engine died (exit code -6); its last line: EngineCore encountered a fatal error.",
+        samples_used=0,
+        samples_generated=731,
+        samples_budget=BUDGET,
+        seconds=402,
+        gpu_minutes=6.7,
+        evidence=AITER,
+        evidence_checks=_checks(AITER, moe="AITER_MXFP4_FP8"),
+    )
+
+
+def incomparable(config: str = CONFIG, backend: str = "aiter", arch: str = "gfx950") -> CellResult:
+    """Asked for longer answers than the baseline was."""
+    return CellResult(
+        cell=Cell(arch=arch, config=config, backend=backend),
+        verdict=Verdict.INCOMPARABLE,
+        reason="2 fields of the fingerprint differ from the baseline's: max_tokens, reasoning_effort",
+        samples_budget=BUDGET,
+        threshold=0.568,
+        fingerprint_differences={"max_tokens": ("8192", "4096"), "reasoning_effort": ("medium", "low")},
+    )
+
+
+def no_baseline(config: str = CONFIG, backend: str = "aiter", arch: str = "gfx950") -> CellResult:
+    """Nothing stored; the score alone is shown."""
+    return CellResult(
+        cell=Cell(arch=arch, config=config, backend=backend),
+        verdict=Verdict.NO_BASELINE,
+        reason="nothing is stored for this cell",
+        threshold=0.568,
+    )
+
+
+def report_of(
+    *cells: CellResult,
+    fail_on: tuple[Verdict, ...] = (Verdict.REGRESSION, Verdict.NOT_MEASURED, Verdict.INCOMPARABLE),
+) -> GateReport:
+    """A report of these cells, worst first, with the run's verdict and exit code."""
+    ordered = tuple(sorted(cells, key=lambda cell: SEVERITY.index(cell.verdict)))
+    exits = {"pass": 0, "regression": 1, "inconclusive": 3, "no_baseline": 3}
+    verdict = ordered[0].verdict if ordered else Verdict.NOT_MEASURED
+    return GateReport(
+        gate_version="0.1.0",
+        created="2026-11-23T21:14:05Z",
+        commit=SHA,
+        verdict=verdict,
+        exit_code=exits.get(verdict, 4),
+        fail_on=fail_on,
+        family_size=max(1, len(cells)),
+        alpha=0.01,
+        cells=ordered,
+    )
+
+
+def all_six() -> GateReport:
+    """One cell of each verdict."""
+    return report_of(
+        passed(),
+        regressed(),
+        inconclusive(),
+        wrong_kernels("gpt-oss-20b-rocm-baseline"),
+        incomparable("gpt-oss-120b-rocm-mxfp4-fp8", "tp1"),
+        no_baseline("gpt-oss-120b-rocm-mxfp4-fp8", "tp8"),
+    )
+
+
+def many(total: int, failing: int) -> GateReport:
+    """`total` cells of which `failing` fail, in turn for each reason."""
+    kinds = (regressed, wrong_kernels, incomparable)
+    bad = [kinds[i % 3](f"config-{i:04}", f"backend-{i % 5}") for i in range(failing)]
+    good = [passed(f"config-{i:04}", f"backend-{i % 5}") for i in range(failing, total)]
+    return report_of(*bad, *good)

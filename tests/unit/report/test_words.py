@@ -1,0 +1,122 @@
+"""Figures in words."""
+
+import pytest
+
+from gate.model import Verdict
+from gate.report import words
+from tests.support import reports
+
+MINUS = "\N{MINUS SIGN}"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [
+        (0.03, "3 points"),
+        (0.01, "1 point"),
+        (-0.01, f"{MINUS}1 point"),
+        (0.0425, "4.2 points"),
+        (-0.0001, "0 points"),
+    ],
+)
+def test_a_fraction_is_told_in_points(fraction, text):
+    assert words.points(fraction) == text
+
+
+def test_a_signed_figure_shows_plus_and_a_real_minus():
+    assert [words.figure(x, signed=True) for x in (0.005, -0.042, 0.0)] == ["+0.5", f"{MINUS}4.2", "0"]
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.42, "p = 0.42: no sign of a drop"),
+        (0.00041, "p = 0.00041: if nothing had changed, about one run in 2,400"),
+        (1e-9, "p = 1e-09: if nothing had changed, fewer than one run in a million"),
+        (1e-12, "p ≤ 1e-12: if nothing had changed, fewer than one run in a million"),
+    ],
+)
+def test_p_is_told_as_how_often_it_would_happen(p, text):
+    assert words.certainty(p).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (655, "10 min 55 s"), (7420, "2 h 3 min")]
+)
+def test_durations(seconds, text):
+    assert words.duration(seconds) == text
+
+
+def test_only_a_decided_cell_saves_anything():
+    assert words.saved(reports.regressed()) == "67 % saved"
+    assert words.saved(reports.crashed()) == ""
+    assert words.saved(reports.inconclusive()) == ""
+
+
+def test_generated_samples_count_as_spent():
+    cell = reports.passed().model_copy(update={"samples_generated": reports.BUDGET})
+    assert words.saved(cell) == ""
+
+
+def test_the_old_rule_is_silent_without_a_threshold():
+    assert words.old_rule(reports.passed().model_copy(update={"threshold": None})) == ""
+    assert words.old_rule(reports.regressed()).endswith("would have passed")
+    failed = reports.regressed().model_copy(update={"old_rule_passes": False})
+    assert words.old_rule(failed).endswith("would have failed")
+
+
+def test_a_pass_says_which_drop_is_ruled_out():
+    one = reports.report_of(reports.passed())
+    assert words.headline(one) == "Pass: a drop of 3 points or more is ruled out in the only cell"
+    wider = reports.passed(backend="b").model_copy(update={"margin": 0.05})
+    assert "a drop as large as its margin is ruled out in all 2 cells" in words.headline(
+        reports.report_of(reports.passed(), wider)
+    )
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_every_verdict_has_a_headline_a_face_of_its_own_and_advice(verdict):
+    cell = reports.passed().model_copy(update={"verdict": verdict, "next_step": ""})
+    assert words.headline(reports.report_of(cell))
+    assert words.next_step(cell)
+    others = [words.face(other) for other in Verdict if other is not verdict]
+    assert words.face(verdict).icon not in {other.icon for other in others}
+    assert words.face(verdict).word not in {other.word for other in others}
+    assert ("green" in words.face(verdict).style) == (verdict is Verdict.PASS)
+
+
+def test_missing_figures_leave_dashes_and_nothing_else():
+    bare = reports.no_baseline()
+    assert (words.scores(bare), words.change(bare), words.samples(bare)) == ("—", "—", "—")
+    assert words.could_see(bare) == ""
+    scored = bare.model_copy(update={"score": 0.58, "difference": None})
+    assert words.scores(scored) == "58.0 % (—)"
+    assert words.score_sentence(scored) == "58.0 %"
+
+
+def test_a_difference_without_an_interval_stands_alone():
+    cell = reports.passed().model_copy(update={"interval": None})
+    assert words.change(cell) == f"{MINUS}0.3"
+    assert words.interval(cell) == "not known"
+    assert words.score_sentence(cell).endswith(f"{MINUS}0.3 points")
+
+
+def test_a_look_without_a_pass_test_says_so():
+    assert words.held_against(None, 2.5) == "no test"
+    assert words.held_against(2.5, 2.5) == "2.50 / 2.50, reached"
+    assert words.held_against(-0.5, 2.5) == f"{MINUS}0.50 / 2.50"
+
+
+def test_a_reason_ends_as_a_sentence():
+    assert words.reason(reports.passed()).endswith("ruled out.")
+    assert words.reason(reports.crashed()).endswith("error.")
+
+
+def test_what_fails_the_run_is_listed():
+    assert words.fails_on(reports.report_of(reports.passed(), fail_on=())) == "fails on: nothing; exit 0"
+
+
+def test_a_run_that_asked_nothing_cost_nothing():
+    assert words.cost_of_run(reports.report_of(reports.no_baseline())) == "No samples were asked for."
+    on_cpu = reports.passed().model_copy(update={"gpu_minutes": 0.0})
+    assert "GPU" not in words.cost_of_run(reports.report_of(on_cpu))
