@@ -1,18 +1,254 @@
-"""Configs, lists and runners: the files in configs/ (design.md section 4)."""
+"""Configs and lists: the files in configs/ (design.md section 4), a superset of vLLM's own formats."""
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
 
-from gate.model import Frozen
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic.json_schema import WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from gate.document import Document, Value, parse_document, read_text
+from gate.errors import ConfigError
+from gate.model import Frozen, Name
+from gate.problems import SAID_TWICE, UNKNOWN_FACT, config_error, did_you_mean
+from gate.server_args import Option, ServerArgsError, parse
+from gate.settings import ChoiceColumns, GateSettings, Sampling, TaskName, TaskSettings, Text, When
+
+__all__ = [
+    "EXPECT_KEYS",
+    "UPSTREAM_KEYS",
+    "BackendSettings",
+    "ChoiceColumns",
+    "Config",
+    "GateSettings",
+    "LoadedConfig",
+    "Sampling",
+    "TaskSettings",
+    "When",
+    "json_schema",
+    "load_config",
+    "load_list",
+    "load_located",
+    "parse_config",
+]
+
+EXPECT_KEYS: Final = frozenset(
+    {"moe", "experts", "scheme", "activation", "attention", "kv_cache_dtype", "tp", "pp", "dp", "ep"}
+)
+
+UPSTREAM_KEYS: Final = frozenset(
+    {
+        *("model_name", "metric_threshold", "reasoning_effort", "server_args", "env", "max_tokens"),
+        *("startup_max_wait_seconds", "accuracy_threshold", "num_questions", "num_fewshot", "tolerance"),
+    }
+)
+"""Keys of vLLM's tests/evals/{gpt_oss,gsm8k}/configs; a file with no other gets the `vllm-eval` preset."""
+
+# Numbers under these keys keep the text of the file: `010` and `1.0` reach the engine as written.
+_TEXT_UNDER: Final = frozenset({"env", "expect"})
 
 
-class GateSettings(Frozen):
-    """The `gate:` section of a config: how sure, and at what cost."""
+def _readable(text: str) -> str:
+    try:
+        parse(text)
+    except ServerArgsError as error:
+        raise PydanticCustomError("server_args", "{problem}", {"problem": str(error)}) from error
+    return text
 
-    margin: float = Field(default=0.03, gt=0, lt=1)
-    alpha: float = Field(default=0.01, gt=0, lt=0.5)
-    alpha_pass: float = Field(default=0.05, gt=0, lt=0.5)
-    tolerated_loss: float = Field(default=0.0, ge=0, lt=1)
-    max_repeats: int = Field(default=40, ge=1)
-    max_minutes: float | None = Field(default=None, gt=0)
+
+def _known_facts(expect: dict[str, str | None]) -> dict[str, str | None]:
+    for key in expect:
+        if key not in EXPECT_KEYS:
+            raise PydanticCustomError(UNKNOWN_FACT, "unknown", {"key": key, "known": sorted(EXPECT_KEYS)})
+    return expect
+
+
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+ValueText = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00]*$"), WithJsonSchema({"type": ["string", "number"]})
+]
+ServerArgs = Annotated[str, AfterValidator(_readable), WithJsonSchema({"type": ["string", "null"]})]
+Env = dict[VariableName, ValueText | None]
+Expect = Annotated[dict[str, ValueText | None], AfterValidator(_known_facts)]
+
+
+class BackendSettings(Frozen):
+    """One entry of `backends:`, merged over the config's own settings; None in env or expect unsets."""
+
+    server_args: ServerArgs = ""
+    env: Env = Field(default_factory=dict)
+    expect: Expect = Field(default_factory=dict)
+    allow_fallback: tuple[Text, ...] | None = None
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """`server_args` as options."""
+        return parse(self.server_args)
+
+
+class Config(Frozen):
+    """A config as its file says it; `gate.cells` resolves it into cells."""
+
+    model_name: Text
+    model_revision: Revision | None = None
+    metric_threshold: Fraction | None = None
+    accuracy_threshold: Fraction | None = None
+    tolerance: Fraction | None = None
+    reasoning_effort: Effort | None = None
+    num_questions: int | None = Field(default=None, ge=1)
+    num_fewshot: int | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=1)
+    startup_max_wait_seconds: Seconds | None = None
+    server_args: ServerArgs = ""
+    env: Env = Field(default_factory=dict)
+    task: TaskSettings | None = None
+    sampling: Sampling | None = None
+    gate: GateSettings = GateSettings()
+    expect: Expect = Field(default_factory=dict)
+    allow_fallback: tuple[Text, ...] = ()
+    trust_remote_code: bool = False
+    when: When | None = None
+    backends: dict[Name, BackendSettings] = Field(default_factory=dict, min_length=1)
+
+    @model_validator(mode="after")
+    def _says_each_thing_once(self) -> Config:
+        task, sampling = (section or Frozen() for section in (self.task, self.sampling))
+        for key, other, twice in (
+            ("accuracy_threshold", "metric_threshold", self.metric_threshold is not None),
+            ("max_tokens", "sampling.max_tokens", "max_tokens" in sampling.model_fields_set),
+            ("num_questions", "task.num_questions", "num_questions" in task.model_fields_set),
+            ("num_fewshot", "task.num_fewshot", "num_fewshot" in task.model_fields_set),
+        ):
+            if twice and getattr(self, key) is not None:
+                raise PydanticCustomError(
+                    SAID_TWICE, "is the same thing as {other}: keep one", {"key": key, "other": other}
+                )
+        return self
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """`server_args` as options."""
+        return parse(self.server_args)
+
+    @property
+    def launch_preset(self) -> Literal["plain", "vllm-eval"]:
+        """`vllm-eval` for a file with vLLM's keys only (design.md section 4)."""
+        return "vllm-eval" if self.model_fields_set <= UPSTREAM_KEYS else "plain"
+
+    @property
+    def threshold(self) -> float | None:
+        """The old rule's floor, before its tolerance is taken off."""
+        return self.accuracy_threshold if self.metric_threshold is None else self.metric_threshold
+
+    def resolved_task(self) -> TaskSettings:
+        """The task, from `task:` or from which of vLLM's two formats this is."""
+        gsm8k = {"accuracy_threshold", "num_questions", "num_fewshot"} & self.model_fields_set
+        given: dict[str, Any] = {"name": "gsm8k" if gsm8k else "gpqa_diamond"}
+        if self.task is not None:
+            given = self.task.model_dump(exclude_unset=True)
+        for key in ("num_questions", "num_fewshot"):
+            if (value := getattr(self, key)) is not None:
+                given[key] = value
+        return TaskSettings.model_validate(given)
+
+    def resolved_sampling(self) -> Sampling:
+        """The sampling; vLLM's few-shot gsm8k decodes greedily, 256 tokens, unless the config says else."""
+        few_shot = self.resolved_task().protocol == "vllm_few_shot"
+        given: dict[str, Any] = {"temperature": 0.0, "max_tokens": 256} if few_shot else {}
+        if self.max_tokens is not None:
+            given["max_tokens"] = self.max_tokens
+        if self.sampling is not None:
+            given |= self.sampling.model_dump(exclude_unset=True)
+        return Sampling.model_validate(given)
+
+
+class LoadedConfig(NamedTuple):
+    """A config with the document it came from, for problems that only show when it is merged."""
+
+    config: Config
+    document: Document
+
+
+def load_config(path: Path) -> Config:
+    """Read one config file.
+
+    Raises:
+        ConfigError: with file, line and, for a misspelt key, a suggestion.
+    """
+    return load_located(path).config
+
+
+def load_located(path: Path) -> LoadedConfig:
+    """`load_config`, with the lines of the file."""
+    if not re.fullmatch(get_args(Name)[1].pattern, path.stem):
+        raise ConfigError(
+            f"{path.stem!r} cannot be a config id",
+            where=path.as_posix(),
+            hint="The file's name is the config's id: letters, digits, '_', '.', '+', '-', at most 100.",
+        )
+    return parse_config(read_text(path), path.as_posix())
+
+
+def parse_config(text: str, source: str) -> LoadedConfig:
+    """Read a config from its text.
+
+    Raises:
+        ConfigError: the first problem in file order; it counts the others.
+    """
+    document = parse_document(text, source, text_under=_TEXT_UNDER)
+    values = {key: value for key, value in document.values.items() if not _means_absent(key, value)}
+    try:
+        config = Config.model_validate(values, strict=True)
+    except ValidationError as error:
+        raise config_error(error, document, Config) from error
+    return LoadedConfig(config, document)
+
+
+def load_list(path: Path) -> tuple[Path, ...]:
+    """The config files that a list names: one file name a line, relative to the list, `#` comments.
+
+    Raises:
+        ConfigError: an empty list, a name that stands twice, or a file that is not there (with its line).
+    """
+    found: dict[Path, int] = {}
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        name = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
+        if not name:
+            continue
+        where = f"{path.as_posix()}:{number}"
+        file = path.parent / name
+        if file in found:
+            raise ConfigError(f"{name!r} stands twice, first in line {found[file]}", where=where)
+        if not file.is_file():
+            others = (other.name for other in path.parent.glob("*.yaml"))
+            hint = did_you_mean(name, others) or f"Files are looked up in {path.parent.as_posix()}/."
+            raise ConfigError(f"names {name!r}, which is not there", where=where, hint=hint)
+        found[file] = number
+    if not found:
+        raise ConfigError(
+            "names no config", where=path.as_posix(), hint="Write one config file name a line, e.g. x.yaml."
+        )
+    return tuple(found)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a config, for editors and `gate config schema`."""
+    schema = Config.model_json_schema()
+    task = schema["$defs"]["TaskSettings"]
+    schema["$defs"]["TaskSettings"] = {"anyOf": [{"enum": list(get_args(TaskName))}, task]}
+    for section in (schema, schema["$defs"]["BackendSettings"]):
+        section["properties"]["expect"]["propertyNames"] = {"enum": sorted(EXPECT_KEYS)}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "vllm-eval-gate config"}
+    return {**schema, **head}
+
+
+def _means_absent(key: str, value: Value) -> bool:
+    """VLLM's files may leave `server_args:` or `env:` empty."""
+    return value is None and key in {"server_args", "env"}

@@ -1,0 +1,91 @@
+"""What pydantic found wrong with a document, told as one `ConfigError` with line and suggestion."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gate.document import Document, KeyPath
+from gate.errors import ConfigError
+
+UNKNOWN_FACT: Final = "unknown_fact"
+SAID_TWICE: Final = "said_twice"
+"""Our own pydantic error types about one key of a mapping, which their context holds as `key`."""
+
+_SHOWN: Final = 60
+_OURS: Final = frozenset({"value_error", "server_args", SAID_TWICE})
+
+
+def config_error(error: ValidationError, document: Document, model: type[BaseModel]) -> ConfigError:
+    """The first problem in file order, and how many others there are."""
+    problems = [(_location(detail), detail) for detail in error.errors(include_url=False)]
+    problems.sort(key=lambda item: document.line(item[0]))
+    path, detail = problems[0]
+    message, hint = _explain(path, detail, model)
+    if others := len(problems) - 1:
+        message += f" (and {others} more problem{'s' if others > 1 else ''} in this file)"
+    return ConfigError(message, where=document.where(path), hint=hint)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A suggestion for a misspelt word, or None where nothing is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"Did you mean {close[0]!r}?" if close else None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """A suggestion, or everything that is known."""
+    words = sorted(known)
+    return did_you_mean(word, words) or f"Known: {', '.join(words)}."
+
+
+def _location(detail: ErrorDetails) -> KeyPath:
+    path = tuple(part for part in detail["loc"] if part != "[key]")
+    return (*path, str(detail["ctx"]["key"])) if detail["type"] in {UNKNOWN_FACT, SAID_TWICE} else path
+
+
+def _explain(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str | None]:
+    name = ".".join(str(part) for part in path) or "the file"
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    message = detail["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        return f"unknown key {name!r}", suggestion(str(path[-1]), _keys_at(path[:-1], model))
+    if kind == "missing":
+        return f"{name} is missing", None
+    if kind == UNKNOWN_FACT:
+        return f"{name}: no parser knows the fact {path[-1]!r}", suggestion(str(path[-1]), context["known"])
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", context["expected"])
+        return f"{name}: {_shown(value)} is not known", suggestion(str(value), choices)
+    if kind in _OURS:
+        return f"{name}: {message}", None
+    hint = None
+    if kind == "string_type" and isinstance(value, bool | int | float):
+        hint = f'Quote it: "{str(value).lower() if isinstance(value, bool) else value}".'
+    return f"{name}: {_shown(value)}: {message[0].lower()}{message[1:]}", hint
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _keys_at(path: KeyPath, model: type[BaseModel]) -> list[str]:
+    """The keys that the schema knows at a key path."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            model = next(_models_in(field.annotation), model)
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - any annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -1,0 +1,126 @@
+"""The sections of a config that other modules take whole: gate, sampling, task, when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from gate.model import Frozen, Sha256
+
+TaskName = Literal["gpqa_diamond", "gsm8k", "choices"]
+Protocol = Literal["independent", "gpt_oss", "vllm_few_shot", "chat"]
+Endpoint = Literal["responses", "chat", "completions"]
+Event = Literal["pull_request", "schedule", "push", "workflow_dispatch", "issue_comment"]
+Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]+$")]
+
+PROTOCOLS: Final[Mapping[str, tuple[str, ...]]] = {
+    "gpqa_diamond": ("independent", "gpt_oss"),
+    "gsm8k": ("vllm_few_shot", "chat"),
+    "choices": ("independent",),
+}
+
+
+class GateSettings(Frozen):
+    """The `gate:` section of a config: how sure, and at what cost."""
+
+    margin: float = Field(default=0.03, gt=0, lt=1)
+    alpha: float = Field(default=0.01, gt=0, lt=0.5)
+    alpha_pass: float = Field(default=0.05, gt=0, lt=0.5)
+    tolerated_loss: float = Field(default=0.0, ge=0, lt=1)
+    max_repeats: int = Field(default=40, ge=1)
+    max_minutes: float | None = Field(default=None, gt=0)
+
+
+class Sampling(Frozen):
+    """How answers are drawn; every parameter is sent with every request. `top_k` 0 is off."""
+
+    temperature: float = Field(default=1.0, ge=0, le=10, allow_inf_nan=False)
+    top_p: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
+    top_k: int = Field(default=0, ge=0)
+    max_tokens: int | None = Field(default=None, ge=1)
+
+
+class ChoiceColumns(Frozen):
+    """Which columns of a multiple-choice data set hold what; the defaults are GPQA's own."""
+
+    question: Text = "Question"
+    correct: Text = "Correct Answer"
+    incorrect: tuple[Text, ...] = Field(
+        default=("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3"), min_length=1
+    )
+
+
+class TaskSettings(Frozen):
+    """The benchmark: which questions, asked how. In YAML a mapping, or just the name.
+
+    `num_questions` None asks all; `dataset` is a path, relative to where `gate` runs, or None for the
+    task's own source.
+    """
+
+    name: TaskName
+    protocol: Protocol = "independent"
+    endpoint: Endpoint = "responses"
+    num_questions: int | None = Field(default=None, ge=1)
+    num_fewshot: int | None = Field(default=None, ge=0)
+    dataset: Text | None = None
+    dataset_sha256: Sha256 | None = None
+    columns: ChoiceColumns = ChoiceColumns()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_task(cls, data: Any) -> Any:  # noqa: ANN401 - unvalidated YAML
+        if isinstance(data, str):
+            data = {"name": data}
+        if not isinstance(data, dict):
+            return data
+        filled: dict[str, Any] = dict(data)
+        if filled.get("name") == "gsm8k":
+            filled.setdefault("protocol", "vllm_few_shot")
+            filled.setdefault("num_fewshot", 5)
+        if "protocol" in filled:
+            by_protocol = {"vllm_few_shot": "completions", "chat": "chat"}
+            filled.setdefault("endpoint", by_protocol.get(str(filled["protocol"]), "responses"))
+        return filled
+
+    @model_validator(mode="after")
+    def _protocol_belongs_to_the_task(self) -> TaskSettings:
+        known = PROTOCOLS[self.name]
+        if self.protocol not in known:
+            raise ValueError(f"the protocol of {self.name} is one of {', '.join(known)}, not {self.protocol}")
+        if self.name == "choices" and self.dataset is None:
+            raise ValueError("the task choices needs `dataset: PATH`")
+        return self
+
+
+class When(Frozen):
+    """Which events, and changes to which paths, select a cell. Absent means every one.
+
+    Path patterns are GitHub's: `*` stays within a folder, `**` does not, a leading `!` takes away again.
+    """
+
+    paths: tuple[Text, ...] | None = Field(default=None, min_length=1)
+    events: tuple[Event, ...] | None = Field(default=None, min_length=1)
+
+    def selects(self, event: str, changed: tuple[str, ...] | None) -> bool:
+        """Whether a cell runs on `event`; `changed` None (no pull request) is not filtered by path."""
+        if self.events is not None and event not in self.events:
+            return False
+        if self.paths is None or changed is None:
+            return True
+        return any(self._path_selected(path) for path in changed)
+
+    def _path_selected(self, path: str) -> bool:
+        selected = False
+        for pattern in self.paths or ():
+            if _glob(pattern.removeprefix("!")).fullmatch(path):
+                selected = not pattern.startswith("!")
+        return selected
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*/?|\*|\?)", pattern)
+    translated = {"**": ".*", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return re.compile("".join(translated.get(part, re.escape(part)) for part in parts))
