@@ -1,0 +1,167 @@
+"""The engine's processes as gate sees them, and those a killed gate left behind.
+
+Second line of defence: `warden.py` ends everything in the ordinary case. Here every process is
+remembered by (pid, creation time), so that a reused pid is never mistaken for the engine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from gate.errors import UsageError
+
+KILL_SECONDS = 5.0
+
+
+class Remembered(NamedTuple):
+    """One process of the engine."""
+
+    pid: int
+    created: float
+    name: str
+
+
+class Tree:
+    """Every process seen below `root`, kept in a state file while the engine runs."""
+
+    def __init__(self, root: int, state: Path) -> None:
+        self._root = root
+        self._state = state
+        self._seen: dict[tuple[int, float], Remembered] = {}
+
+    def update(self) -> None:
+        """Look again; a process that detached itself stays remembered."""
+        before = dict(self._seen)
+        for process in _with_children(self._root):
+            # A title comes some time after the start, and is gone again once the process is a zombie.
+            if process.name or (process.pid, process.created) not in self._seen:
+                self._seen[process.pid, process.created] = process
+        if self._seen != before:
+            _write(self._state, self._seen.values())
+
+    def alive(self) -> tuple[Remembered, ...]:
+        """Those remembered that still run."""
+        return tuple(process for process in self._seen.values() if find(process))
+
+    def workers(self) -> tuple[Remembered, ...]:
+        """The engine's own named processes (vLLM titles them `VLLM::EngineCore`, `VLLM::Worker...`)."""
+        return tuple(process for process in self._seen.values() if process.name.startswith("VLLM::"))
+
+    def listens_on(self, port: int) -> bool:
+        """Whether one of them holds `port`: a stranger that answers there is not our engine."""
+        return any(_listens(process, port) for process in self.alive())
+
+    def end(self) -> tuple[Remembered, ...]:
+        """Kill what is left; what even SIGKILL did not end. Forgets the state file."""
+        survivors = kill(self.alive())
+        self._state.unlink(missing_ok=True)
+        return survivors
+
+
+def state_folder() -> Path:
+    """Where running engines are noted, for this user on this machine."""
+    folder = Path(tempfile.gettempdir()) / f"vllm-eval-gate-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise UsageError(f"{folder} belongs to somebody else", hint="remove it, or set TMPDIR")
+    return folder
+
+
+def end_orphans(folder: Path) -> tuple[Remembered, ...]:
+    """End engines whose gate is dead: those noted in `folder` by a process that no longer runs.
+
+    Returns:
+        The processes that were found running and were ended.
+    """
+    ended: list[Remembered] = []
+    for state in sorted(folder.glob("*.json")):
+        owner, processes = _read(state)
+        if owner is not None and find(owner):
+            continue
+        running = tuple(process for process in processes if find(process))
+        kill(running)
+        ended += running
+        state.unlink(missing_ok=True)
+    return tuple(ended)
+
+
+def kill(processes: Iterable[Remembered]) -> tuple[Remembered, ...]:
+    """SIGKILL, wait on their end, bounded; those that survived."""
+    found = {process: handle for process in processes if (handle := find(process))}
+    for handle in found.values():
+        try:
+            handle.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(list(found.values()), timeout=KILL_SECONDS)
+    return tuple(process for process in found if find(process))
+
+
+def find(process: Remembered) -> psutil.Process | None:
+    """The running process that `process` remembers, or None; a zombie does not run."""
+    try:
+        handle = psutil.Process(process.pid)
+        if handle.create_time() == process.created and handle.status() != psutil.STATUS_ZOMBIE:
+            return handle
+    except psutil.NoSuchProcess:
+        return None
+    return None
+
+
+def remember(pid: int) -> Remembered | None:
+    """What to remember of `pid`; None if it has ended."""
+    try:
+        handle = psutil.Process(pid)
+        return Remembered(pid, handle.create_time(), _title(handle))
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _with_children(root: int) -> list[Remembered]:
+    try:
+        handles = [psutil.Process(root), *psutil.Process(root).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+    return [known for handle in handles if (known := remember(handle.pid))]
+
+
+def _title(handle: psutil.Process) -> str:
+    try:
+        return (handle.cmdline() or [""])[0]
+    except (psutil.AccessDenied, psutil.ZombieProcess):
+        return ""
+
+
+def _listens(process: Remembered, port: int) -> bool:
+    handle = find(process)
+    if handle is None:
+        return False
+    try:
+        connections = handle.net_connections(kind="tcp")
+    except (psutil.AccessDenied, psutil.NoSuchProcess):
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in connections)
+
+
+def _write(state: Path, processes: Iterable[Remembered]) -> None:
+    temporary = state.with_suffix(".new")
+    content = {"owner": remember(os.getpid()), "processes": list(processes)}
+    temporary.write_text(json.dumps(content), encoding="utf-8")
+    temporary.replace(state)
+
+
+def _read(state: Path) -> tuple[Remembered | None, tuple[Remembered, ...]]:
+    """Owner and processes of a state file; a torn one has neither and is removed by the caller."""
+    try:
+        content = json.loads(state.read_text(encoding="utf-8"))
+        owner = Remembered(*content["owner"])
+        return owner, tuple(Remembered(*entry) for entry in content["processes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, ()

@@ -1,0 +1,296 @@
+"""The engine's life: started on a free port, healthy before it is used, gone afterwards whatever happens.
+
+    async with serve(launcher, log_path=..., startup_seconds=1800, on_line=print) as server:
+        asking = asyncio.create_task(ask(server.base_url))
+        dying = asyncio.create_task(server.died())
+        ...
+
+Between gate and engine runs `warden.py`, which ends every process of the engine when gate ends, however
+gate ends. Cancelling the block (Ctrl-C; SIGTERM through `gate.serving.signals`) stops the engine first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from gate.errors import EngineError
+from gate.model import Evidence
+from gate.serving import warden
+from gate.serving.engine_log import EvidenceReader
+from gate.serving.failure import describe_exit, tell
+from gate.serving.launch import Launcher
+from gate.serving.log import LineSplitter, LogFile, LogMemory
+from gate.serving.probe import HEALTHY, UNAVAILABLE, free_port, health
+from gate.serving.processes import Remembered, Tree, end_orphans, state_folder
+
+OnLine = Callable[[str], None]
+
+PORT_ATTEMPTS: Final = 3
+POLL_SECONDS: Final = 0.25
+WATCH_SECONDS: Final = 1.0
+SETTLE_SECONDS: Final = 2.0
+STOP_SECONDS: Final = 10.0
+DRAIN_SECONDS: Final = 5.0
+_PIECE: Final = 64 * 1024
+
+
+class Server:
+    """A running engine; made by `serve`."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, port: int, log: LogFile, on_line: OnLine, log_path: Path
+    ) -> None:
+        self.port = port
+        self.log_path = log_path
+        self.survivors: tuple[Remembered, ...] = ()
+        self._process = process
+        self._tree = Tree(process.pid, state_folder() / f"engine-{process.pid}.json")
+        self._log = log
+        self._on_line = on_line
+        self._memory = LogMemory()
+        self._evidence = EvidenceReader()
+        self._started = time.monotonic()
+        self._suspicion: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._death: asyncio.Task[EngineError] | None = None
+        self._reading = asyncio.create_task(self._read())
+        self._reading.add_done_callback(self._suspect_unread)
+        self._tasks = [self._spawn(self._await_exit()), self._spawn(self._follow_processes())]
+
+    @property
+    def base_url(self) -> str:
+        """Where the engine answers, without a trailing slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The warden's pid; the engine is its child."""
+        return self._process.pid
+
+    def evidence(self) -> Evidence:
+        """What the engine has said so far about what runs."""
+        return self._evidence.evidence()
+
+    async def died(self) -> EngineError:
+        """Wait until the engine dies (process, worker or health gone, or crash lines); returns the error."""
+        if self._death is None:
+            self._death = asyncio.create_task(self._diagnose())
+        return await asyncio.shield(self._death)
+
+    async def wait_healthy(self, deadline: float, *, check_owner: bool) -> None:
+        """Wait for /health; raises `EngineError` when the engine dies first or the deadline passes."""
+        while time.monotonic() < deadline:
+            if self._suspicion.done():
+                raise await self.died()
+            if await health(self.port) == HEALTHY and (not check_owner or await self._is_ours()):
+                self._tasks.append(self._spawn(self._watch_health()))
+                return
+            await asyncio.wait([self._suspicion], timeout=POLL_SECONDS)
+        waited = time.monotonic() - self._started
+        raise self._error(
+            f"the engine was not healthy {waited:.0f} s after its start",
+            hint="raise startup_max_wait_seconds in the config if the model needs longer to load",
+        )
+
+    @property
+    def port_was_taken(self) -> bool:
+        """Whether the engine complained that somebody else holds its port."""
+        return self._memory.port_taken
+
+    async def stop(self, grace: float) -> None:
+        """End the engine and everything it started; returns when nothing is left or cannot be killed."""
+        watchers = [*self._tasks, *([self._death] if self._death else [])]
+        for task in watchers:
+            task.cancel()
+        outcomes = await asyncio.gather(*watchers, return_exceptions=True)
+        await asyncio.to_thread(self._tree.update)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        bound = grace + warden.KILL_SECONDS + warden.CLEANUP_SECONDS + DRAIN_SECONDS
+        try:
+            await asyncio.wait_for(self._process.wait(), bound)
+        except TimeoutError:
+            self._process.kill()
+        self.survivors = await asyncio.to_thread(self._tree.end)
+        for left in self.survivors:
+            self._on_line(f"gate: process {left.pid} ({left.name}) survived SIGKILL")
+        await self._finish_reading()
+        for outcome in outcomes:
+            if isinstance(outcome, Exception) and not isinstance(outcome, EngineError):
+                raise outcome
+
+    def _suspect_unread(self, reading: asyncio.Task[None]) -> None:
+        if not reading.cancelled() and reading.exception() and not self._suspicion.done():
+            self._suspicion.set_result(f"reading its output failed: {reading.exception()!r}")
+
+    def _spawn(self, work: Coroutine[Any, Any, str]) -> asyncio.Task[None]:
+        async def suspect() -> None:
+            reason = await work
+            if not self._suspicion.done():
+                self._suspicion.set_result(reason)
+
+        return asyncio.create_task(suspect())
+
+    async def _read(self) -> None:
+        stream, splitter = self._process.stdout, LineSplitter()
+        if stream is None:
+            return
+        while piece := await stream.read(_PIECE):
+            self._take(splitter.feed(piece))
+        self._take(splitter.close())
+
+    def _take(self, lines: list[str]) -> None:
+        complained = self._log.error
+        self._log.write(lines)
+        if self._log.error is not complained:
+            self._on_line(f"gate: the engine's log is no longer written: {self._log.error}")
+        for line in lines:
+            self._evidence.feed(line)
+            self._memory.feed(line)
+            self._on_line(line)
+        if self._memory.crash is not None and not self._suspicion.done():
+            self._suspicion.set_result("the engine reported that it failed")
+
+    async def _finish_reading(self) -> None:
+        """Take what is still in the pipe; a process that survived could hold it open for ever."""
+        done, _ = await asyncio.wait([self._reading], timeout=DRAIN_SECONDS)
+        self._reading.cancel()
+        self._log.close()
+        for task in done:
+            task.result()
+
+    async def _await_exit(self) -> str:
+        returncode = await self._process.wait()
+        return f"the engine {describe_exit(returncode)}"
+
+    async def _follow_processes(self) -> str:
+        while True:
+            await asyncio.to_thread(self._tree.update)
+            running = set(self._tree.alive())
+            for worker in self._tree.workers():
+                if worker not in running:
+                    return f"the engine's process {worker.name} (pid {worker.pid}) is gone"
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _watch_health(self) -> str:
+        failures = 0
+        while True:
+            status = await health(self.port)
+            failures = failures + 1 if status in (None, UNAVAILABLE) else 0
+            if failures > 1:
+                return "the engine refuses connections" if status is None else "/health answers 503"
+            await asyncio.sleep(POLL_SECONDS if failures else WATCH_SECONDS)
+
+    async def _is_ours(self) -> bool:
+        await asyncio.to_thread(self._tree.update)
+        return await asyncio.to_thread(self._tree.listens_on, self.port)
+
+    async def _diagnose(self) -> EngineError:
+        reason = await asyncio.shield(self._suspicion)
+        # The first sign is rarely the telling one: let the traceback and the exit status arrive.
+        await asyncio.wait([self._reading], timeout=SETTLE_SECONDS)
+        if self._process.returncode is not None:
+            reason = f"the engine {describe_exit(self._process.returncode)}"
+        return self._error(f"{reason}, {time.monotonic() - self._started:.0f} s after its start")
+
+    def _error(self, what: str, hint: str | None = None) -> EngineError:
+        memory = self._memory
+        message = tell(what, crash=memory.crash, cause=memory.cause, last=memory.last())
+        return EngineError(
+            message, where=str(self.log_path), hint=hint or "the whole log is in the file named above"
+        )
+
+
+@asynccontextmanager
+async def serve(
+    launcher: Launcher,
+    *,
+    log_path: Path,
+    startup_seconds: float,
+    on_line: OnLine,
+    stop_seconds: float = STOP_SECONDS,
+) -> AsyncIterator[Server]:
+    """Run the engine for the length of the block.
+
+    Args:
+        launcher: how it is started.
+        log_path: where its output goes; the folder is made.
+        startup_seconds: how long it may take to become healthy, over all attempts.
+        on_line: called with each line of its output.
+        stop_seconds: how long it may take to obey SIGTERM before SIGKILL.
+
+    Raises:
+        EngineError: it did not become healthy.
+        UsageError: it cannot be started as asked.
+    """
+    launcher.check()
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    for orphan in await asyncio.to_thread(end_orphans, state_folder()):
+        on_line(f"gate: ended {orphan.name} (pid {orphan.pid}), left over from a killed run")
+    log = LogFile(log_path)
+    try:
+        server = await _healthy_server(
+            launcher, log, log_path, seconds=startup_seconds, on_line=on_line, stop_seconds=stop_seconds
+        )
+        try:
+            yield server
+        finally:
+            await _unless_torn(server.stop(stop_seconds))
+    finally:
+        log.close()
+
+
+async def _healthy_server(
+    launcher: Launcher, log: LogFile, log_path: Path, *, seconds: float, on_line: OnLine, stop_seconds: float
+) -> Server:
+    deadline = time.monotonic() + seconds
+    attempt = 1
+    while True:
+        port = free_port()
+        process = await _start(launcher, port, stop_seconds)
+        server = Server(process, port, log, on_line, log_path)
+        try:
+            await server.wait_healthy(deadline, check_owner=launcher.listens_itself)
+        except EngineError:
+            await _unless_torn(server.stop(stop_seconds))
+            if not server.port_was_taken or attempt == PORT_ATTEMPTS:
+                raise
+            attempt += 1
+            on_line(f"gate: port {port} was taken by somebody else, trying another one")
+        except BaseException:
+            await _unless_torn(server.stop(stop_seconds))
+            raise
+        else:
+            return server
+
+
+async def _start(launcher: Launcher, port: int, stop_seconds: float) -> asyncio.subprocess.Process:
+    spec = {"argv": launcher.argv(port), "cleanup": launcher.cleanup(), "grace": stop_seconds}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", str(Path(warden.__file__)), json.dumps(spec)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=launcher.environment(),
+        start_new_session=True,
+    )
+
+
+async def _unless_torn(work: Coroutine[Any, Any, None]) -> None:
+    """Finish `work` even if this task is cancelled meanwhile, then let the cancellation through."""
+    task = asyncio.create_task(work)
+    torn: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as cancelled:
+            torn = cancelled
+    task.result()
+    if torn is not None:
+        raise torn

@@ -1,0 +1,278 @@
+"""The engine's life against a stand-in that is a real process with a real engine's faults."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gate.errors import EngineError, UsageError
+from gate.serving import server as server_module
+from gate.serving.launch import LocalProcess
+from gate.serving.server import Server, serve
+from gate.serving.signals import cancelled_by_signals
+
+STUB = Path(__file__).parents[1] / "support" / "lifecycle_stub.py"
+Start = Callable[..., LocalProcess]
+
+
+@pytest.fixture
+def pids(tmp_path: Path) -> Path:
+    return tmp_path / "pids"
+
+
+@pytest.fixture
+def launcher(tmp_path: Path, pids: Path) -> Start:
+    def make(faults: str = "") -> LocalProcess:
+        return LocalProcess(
+            command=[sys.executable, "-I", "-S", str(STUB)],
+            model="some/model",
+            served_model="m",
+            env={"STUB_FAULTS": faults, "STUB_PID_FILE": str(pids)},
+        )
+
+    return make
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., object]:
+    def make(launcher: LocalProcess, *, startup: float = 20, on_line: Callable[[str], None] = lambda _: None):
+        log_path = tmp_path / "logs" / "engine.log"
+        return serve(launcher, log_path=log_path, startup_seconds=startup, on_line=on_line, stop_seconds=1)
+
+    return make
+
+
+def running(pids: Path) -> list[int]:
+    """Of the processes the stand-in started, those that still run."""
+    noted = [int(line) for line in pids.read_text().split()] if pids.exists() else []
+    return [pid for pid in noted if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+
+
+async def answers(server: Server) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", server.port)) == 0
+
+
+async def test_a_healthy_engine_serves_says_what_runs_and_leaves_nothing(launcher, run, pids, tmp_path):
+    lines: list[str] = []
+    async with run(launcher(), on_line=lines.append) as server:
+        assert await answers(server)
+        assert server.evidence().facts["moe"] == "EMULATION"
+        assert running(pids)
+    assert running(pids) == []
+    assert not await answers(server)
+    assert (tmp_path / "logs" / "engine.log").read_text().splitlines() == lines
+
+
+async def test_an_engine_that_exits_at_once_is_an_error_with_its_last_words(launcher, run):
+    with pytest.raises(EngineError, match="exited with status 1") as caught:
+        async with run(launcher("exit")):
+            pytest.fail("it never became healthy")
+    assert "ValueError: the checkpoint lacks a tensor" in str(caught.value)
+
+
+async def test_a_command_that_cannot_be_executed_is_said(run, tmp_path):
+    fake = tmp_path / "vllm"
+    fake.write_text("#!/nowhere/python\n")
+    fake.chmod(0o755)
+    with pytest.raises(EngineError, match="cannot execute"):
+        async with run(LocalProcess(command=[str(fake)], model="a/b", served_model="m")):
+            pytest.fail("it never became healthy")
+
+
+async def test_a_command_that_does_not_exist_is_a_usage_error(run):
+    with pytest.raises(UsageError, match="not found"):
+        async with run(LocalProcess(command=["no-such-engine"], model="a/b", served_model="m")):
+            pytest.fail("it never started")
+
+
+async def test_an_engine_that_never_gets_healthy_is_stopped_at_the_deadline(launcher, run, pids):
+    started = time.monotonic()
+    with pytest.raises(EngineError, match="was not healthy") as caught:
+        async with run(launcher("never_healthy"), startup=2):
+            pytest.fail("it never became healthy")
+    assert time.monotonic() - started < 10
+    assert "startup_max_wait_seconds" in str(caught.value)
+    assert running(pids) == []
+
+
+@pytest.mark.parametrize(
+    ("faults", "message"),
+    [
+        ("die_after=2", "exited with status 3"),
+        ("unhealthy_after=1", "/health answers 503"),
+        ("crash_line", "HIP out of memory"),
+    ],
+)
+async def test_death_in_the_middle_is_noticed_within_seconds(launcher, run, pids, faults, message):
+    async with run(launcher(faults)) as server:
+        async with asyncio.timeout(12):
+            error = await server.died()
+        assert message in str(error)
+    assert running(pids) == []
+
+
+async def test_a_closed_port_of_a_living_process_counts_as_death(launcher, run):
+    async with run(launcher("refuse_after=1")) as server:
+        async with asyncio.timeout(12):
+            assert "refuses connections" in str(await server.died())
+
+
+async def test_a_worker_that_is_killed_is_noticed_though_health_still_answers(launcher, run, pids):
+    async with run(launcher("worker")) as server:
+        async with asyncio.timeout(10):
+            while len(running(pids)) < 2 or not server._tree.workers():
+                await asyncio.sleep(0.05)
+        os.kill(running(pids)[1], signal.SIGKILL)
+        async with asyncio.timeout(8):
+            error = await server.died()
+        assert "VLLM::EngineCore" in str(error)
+    assert running(pids) == []
+
+
+async def test_an_engine_that_ignores_sigterm_is_killed(launcher, run, pids):
+    async with run(launcher("deaf")):
+        stopping = time.monotonic()
+    assert time.monotonic() - stopping < 8
+    assert running(pids) == []
+
+
+async def test_a_child_that_left_the_session_is_ended_too(launcher, run, pids):
+    async with run(launcher("child")):
+        assert len(running(pids)) == 2
+    assert running(pids) == []
+
+
+async def test_an_exception_in_the_block_stops_the_engine_and_passes(launcher, run, pids):
+    with pytest.raises(RuntimeError, match="mine"):
+        async with run(launcher("child")):
+            raise RuntimeError("mine")
+    assert running(pids) == []
+
+
+@pytest.mark.parametrize("faults", ["child", "never_healthy child"])
+async def test_cancellation_stops_the_engine_before_and_after_it_is_healthy(launcher, run, pids, faults):
+    healthy = asyncio.Event()
+
+    async def measure() -> None:
+        async with run(launcher(faults)):
+            healthy.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(measure())
+    async with asyncio.timeout(10):
+        while len(running(pids)) < 2 or not (healthy.is_set() or "never" in faults):
+            await asyncio.sleep(0.05)
+    task.cancel()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert running(pids) == []
+
+
+async def test_sigterm_and_a_second_signal_leave_nothing(launcher, run, pids):
+    async def measure() -> list[signal.Signals]:
+        with cancelled_by_signals() as received:
+            try:
+                async with run(launcher("deaf child")):
+                    os.kill(os.getpid(), signal.SIGINT)
+                    asyncio.get_running_loop().call_later(0.3, os.kill, os.getpid(), signal.SIGTERM)
+                    await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return received
+        return []
+
+    assert await asyncio.create_task(measure()) == [signal.SIGINT, signal.SIGTERM]
+    assert running(pids) == []
+
+
+async def test_a_stolen_port_is_tried_again_on_another_one(launcher, run, tmp_path):
+    lines: list[str] = []
+    async with run(launcher(f"port_taken_once={tmp_path / 'once'}"), on_line=lines.append) as server:
+        assert await answers(server)
+    assert any("trying another one" in line for line in lines)
+
+
+async def test_a_stranger_that_answers_on_our_port_is_not_taken_for_the_engine(
+    launcher, run, pids, monkeypatch
+):
+    async def say_ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    stranger = await asyncio.start_server(say_ok, "127.0.0.1", 0)
+    taken = stranger.sockets[0].getsockname()[1]
+    monkeypatch.setattr(server_module, "free_port", lambda: taken)
+    async with stranger:
+        with pytest.raises(EngineError, match="Address already in use"):
+            async with run(launcher("slow=1")):
+                pytest.fail("the stranger is not our engine")
+    assert running(pids) == []
+
+
+async def test_a_line_split_in_the_middle_of_a_write_is_one_line(launcher, run):
+    async with run(launcher("split_line")) as server:
+        assert server.evidence().facts["moe"] == "EMULATION"
+
+
+async def test_a_big_log_is_read_without_holding_it(launcher, run, tmp_path):
+    before = psutil.Process().memory_info().rss
+    async with run(launcher("big_log=80"), startup=60):
+        assert psutil.Process().memory_info().rss - before < 30e6
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "logs").iterdir()}
+    assert sorted(sizes) == ["engine.log", "engine.log.tail", "engine.log.tail.1"]
+    assert max(sizes.values()) <= 32 * 1024 * 1024
+
+
+async def test_a_listener_that_fails_ends_the_measurement_and_is_not_hidden(launcher, run, pids):
+    def fail(line: str) -> None:
+        raise ValueError("no terminal")
+
+    with pytest.raises(ValueError, match="no terminal"):
+        async with run(launcher(), on_line=fail):
+            pytest.fail("it must not be used")
+    assert running(pids) == []
+
+
+KILLED_GATE = """
+import asyncio, os, sys
+from pathlib import Path
+from gate.serving.launch import LocalProcess
+from gate.serving.server import serve
+
+async def main():
+    launcher = LocalProcess([sys.executable, "-I", "-S", sys.argv[1]], "some/model", "m",
+                            env={"STUB_FAULTS": "deaf child", "STUB_PID_FILE": sys.argv[2]})
+    async with serve(launcher, log_path=Path(sys.argv[3]), startup_seconds=20, on_line=lambda _: None,
+                     stop_seconds=1):
+        print("healthy", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_kill_9_of_gate_itself_leaves_nothing(pids, tmp_path):
+    arguments = (str(STUB), str(pids), str(tmp_path / "engine.log"))
+    gate = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", KILLED_GATE, *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    async with asyncio.timeout(20):
+        assert await gate.stdout.readline() == b"healthy\n"
+    assert len(running(pids)) == 2
+    gate.kill()
+    await gate.wait()
+    async with asyncio.timeout(15):
+        while running(pids):
+            await asyncio.sleep(0.05)
