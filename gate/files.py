@@ -34,8 +34,7 @@ def read_bytes(path: Path, *, limit: int, error: type[GateError]) -> bytes:
         error: what to raise.
     """
     try:
-        # Opening a FIFO to read waits for a writer for ever; a regular file does not care.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise error("is not a regular file", where=str(path))
@@ -126,6 +125,11 @@ def replace(path: Path, data: bytes, *, allowed: Callable[[], bool] | None = Non
             temporary.unlink(missing_ok=True)
             raise
     _sync_folder(path.parent)
+
+
+def _open_without_waiting(name: str, flags: int) -> int:
+    # Opening a FIFO to read waits for a writer for ever; a regular file does not care.
+    return os.open(name, flags | os.O_NONBLOCK)
 
 
 @contextlib.contextmanager
