@@ -44,13 +44,18 @@ class Sampling(Frozen):
 
 
 class ChoiceColumns(Frozen):
-    """Which columns of a multiple-choice data set hold what; the defaults are GPQA's own."""
+    """Which columns of a multiple-choice data set hold what; the defaults are GPQA's own.
+
+    With `choices`, that column holds a JSON list of all options and `correct` the right one's letter,
+    index from 0, or text; without, `correct` and `incorrect` hold one option each.
+    """
 
     question: Text = "Question"
     correct: Text = "Correct Answer"
     incorrect: tuple[Text, ...] = Field(
         default=("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3"), min_length=1
     )
+    choices: Text | None = None
 
 
 class TaskSettings(Frozen):

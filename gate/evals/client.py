@@ -1,0 +1,304 @@
+"""Asking the engine: bounded requests in flight, bounded retries, blocks of samples.
+
+What fails on the way is asked again and then ends the cell; what a healthy engine answers, however badly,
+is a sample (statistics.md, pitfall 4). Engine error bodies can echo the prompt and are never quoted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import aiohttp
+
+from gate.errors import EngineError
+from gate.evals.endpoints import ReplyError, read_answer
+from gate.evals.task import Answer, Request, Task
+from gate.model import Finish, Sample
+from gate.sequence import Block
+
+_CONNECT_SECONDS: Final = 10
+_HEALTH_SECONDS: Final = 10
+_LONGEST_PAUSE: Final = 60.0
+_SAFE_WORD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# vLLM answers 400 or 500 when the tokens that the model chose are no harmony message. The request was
+# good and the engine is well: that is an unreadable answer, and a broken kernel produces many.
+_UNREADABLE_ANSWER: Final = re.compile(r"^Unknown channel: |unexpected tokens remaining in message header")
+_HEADERS: Final = {"Content-Type": "application/json"}
+
+
+class _Retry(Exception):
+    """The exchange failed on the way; `pause` is the engine's own Retry-After, in seconds."""
+
+    def __init__(self, reason: str, pause: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.pause = pause
+
+
+class _Slots:
+    """A bounded number of requests in flight; those of an earlier block go first.
+
+    With equal chances a block asked ahead would take half of the engine from the block that is decided
+    next, and delay every look.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._turn = itertools.count()
+
+    @asynccontextmanager
+    async def taken(self, priority: int) -> AsyncIterator[None]:
+        await self._take(priority)
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    async def _take(self, priority: int) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (priority, next(self._turn), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            # Cancelled after the slot was handed over: pass it on, or it is lost.
+            if turn.done() and not turn.cancelled():
+                self._give_back()
+            raise
+
+    def _give_back(self) -> None:
+        while self._waiting:
+            turn = heapq.heappop(self._waiting)[-1]
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class EngineClient:
+    """HTTP client of one engine; an async context manager.
+
+    Args:
+        base_url: like http://127.0.0.1:8000, without a path.
+        concurrency: requests in flight, over all blocks together.
+        timeout_seconds: of one request, from sending to the whole answer.
+        retries: how often a request that failed on the way is sent again.
+        backoff_seconds: pause before the first retry; doubles each time.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        concurrency: int,
+        timeout_seconds: float,
+        retries: int = 3,
+        backoff_seconds: float = 0.5,
+    ) -> None:
+        self.concurrency = concurrency
+        self._base_url = base_url.rstrip("/")
+        self._timeout = timeout_seconds
+        self._retries = retries
+        self._backoff = backoff_seconds
+        self._slots = _Slots(concurrency)
+        self._in_flight = 0
+        self._last_answer = float("-inf")
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> EngineClient:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_HEADERS,
+            # One timer a request, in `_answered_in_time`, instead of aiohttp's several.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def ask(self, request: Request, *, priority: int = 0) -> Answer:
+        """The engine's answer to one request.
+
+        A request that a healthy engine does not finish in time is an answer with `Finish.TIMEOUT`; a
+        reply that the engine itself could not parse one with `Finish.OTHER`. Both are without text.
+
+        Raises:
+            EngineError: the request was refused, or failed on the way more often than `retries`, or
+                nothing at all is answered any more.
+        """
+        body = json.dumps(request.body).encode()
+        for attempt in itertools.count():
+            try:
+                async with self._slots.taken(priority):
+                    return await self._answered_in_time(request, body)
+            except _Retry as failed:
+                if attempt >= self._retries:
+                    tries = f"{attempt + 1} time{'s' if attempt else ''}"
+                    raise self._error(request, f"{failed.reason} ({tries})") from None
+                pause = self._backoff * 2**attempt if failed.pause is None else failed.pause
+            await asyncio.sleep(min(pause, _LONGEST_PAUSE))
+        raise AssertionError("unreachable: count() does not end")
+
+    async def _answered_in_time(self, request: Request, body: bytes) -> Answer:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self._in_flight += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._exchange(request, body)
+        except aiohttp.ClientError as error:
+            raise _Retry(f"connection failed: {type(error).__name__}") from None
+        except TimeoutError:
+            return await self._late(request, started)
+        except OSError as error:
+            raise _Retry(f"connection failed: {error.strerror or type(error).__name__}") from None
+        finally:
+            self._in_flight -= 1
+        self._last_answer = loop.time()
+        return answer
+
+    async def _late(self, request: Request, started: float) -> Answer:
+        """The answer that a request which ran out of time counts as, if the engine is alive.
+
+        If others were in flight and not one of them was answered all the while, the engine hangs: to
+        count every sample as wrong then would turn a dead engine into a low score.
+        """
+        if self._in_flight > 1 and self._last_answer < started:
+            raise self._error(request, f"no request at all was answered in {self._timeout:g} s")
+        if not await self._healthy():
+            raise self._error(request, f"no answer in {self._timeout:g} s, and /health does not say 200")
+        return Answer("", Finish.TIMEOUT, 0)
+
+    async def _healthy(self) -> bool:
+        limit = aiohttp.ClientTimeout(total=_HEALTH_SECONDS)
+        try:
+            async with self._open_session.get(f"{self._base_url}/health", timeout=limit) as reply:
+                return reply.status == HTTPStatus.OK
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def _exchange(self, request: Request, body: bytes) -> Answer:
+        async with self._open_session.post(self._base_url + request.path, data=body) as reply:
+            raw = await reply.read()
+            status, pause = reply.status, reply.headers.get("Retry-After")
+        if status != HTTPStatus.OK:
+            return self._refused(request, status, raw, pause)
+        try:
+            content = json.loads(raw)
+            answer = read_answer(request.path, content)
+        except ReplyError as error:
+            raise _Retry(str(error)) from None
+        except ValueError:
+            raise _Retry("the reply is not JSON") from None
+        served, asked = content.get("model"), request.body.get("model")
+        if served is not None and served != asked:
+            name = served if isinstance(served, str) and len(served) < 200 else "something else"  # noqa: PLR2004
+            raise self._error(request, f"the engine serves {name!r}, not {asked!r}")
+        return answer
+
+    def _refused(self, request: Request, status: int, raw: bytes, retry_after: str | None) -> Answer:
+        error = _error_object(raw)
+        if _UNREADABLE_ANSWER.search(str(error.get("message", ""))):
+            return Answer("", Finish.OTHER, 0)
+        words = [str(error.get(key)) for key in ("type", "code") if error.get(key) is not None]
+        said = " ".join(word for word in words if _SAFE_WORD.fullmatch(word))
+        reason = f"HTTP {status}" + (f" ({said})" if said else "")
+        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise _Retry(reason, _seconds(retry_after))
+        raise self._error(request, reason)
+
+    def _error(self, request: Request, what: str) -> EngineError:
+        return EngineError(what, where=self._base_url + request.path, hint="see the engine's log")
+
+    @property
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("use `async with EngineClient(...)`")
+        return self._session
+
+
+async def ask_block(
+    client: EngineClient,
+    task: Task,
+    block: Block,
+    stream: str,
+    *,
+    already: Mapping[tuple[str, int], Sample],
+    on_sample: Callable[[Sample], None],
+) -> tuple[Sample, ...]:
+    """Every sample of a block, in the order of its questions.
+
+    Blocks may be asked concurrently: they share the client's slots, and the earlier block goes first.
+    When one request ends the cell, or the caller is cancelled, every other is cancelled before this returns.
+
+    Args:
+        client: an entered client.
+        task: makes requests and grades answers.
+        block: which questions, as which repeat.
+        stream: decides seeds and permutations.
+        already: samples that are not asked again, by (question, repeat).
+        on_sample: called with each new sample as it arrives.
+
+    Raises:
+        EngineError: see `EngineClient.ask`.
+    """
+    samples = {q: already[q, block.repeat] for q in block.questions if (q, block.repeat) in already}
+    wanted = iter([q for q in block.questions if q not in samples])
+
+    async def work() -> None:
+        for question in wanted:  # one iterator, shared by all workers
+            request = task.request(question, block.repeat, stream)
+            answer = await client.ask(request, priority=block.number)
+            outcome = task.grade(question, block.repeat, stream, answer)
+            sample = Sample(question, block.repeat, outcome, answer.tokens, answer.finish)
+            samples[question] = sample
+            on_sample(sample)
+
+    workers = min(client.concurrency, len(block.questions) - len(samples))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(work())
+    except BaseExceptionGroup as failed:
+        # One error ended the block; the others are its echoes.
+        raise failed.exceptions[0] from None
+    return tuple(samples[q] for q in block.questions)
+
+
+def _error_object(raw: bytes) -> Mapping[str, Any]:
+    try:
+        content = json.loads(raw)
+    except ValueError:
+        return {}
+    error = content.get("error", content) if isinstance(content, dict) else {}
+    return error if isinstance(error, dict) else {}
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Retry-After in seconds; a date counts from now."""
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    try:
+        then = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, then.timestamp() - time.time())

@@ -1,0 +1,185 @@
+"""The journal of a sequence: one line a sample, so that nothing is asked twice after a crash.
+
+It holds no answer text. A line is one `write` to a file opened for appending: after a kill -9 at most the
+last line is torn, and that sample is asked again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from gate.errors import RecordError
+from gate.model import Finish, Outcome, Sample, canonical_json
+
+JOURNAL_SCHEMA: Final = "vllm-eval-gate/journal/1"
+_OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome if outcome is not Outcome.NOT_ASKED}
+_FINISHES: Final = {finish.value: finish for finish in Finish if finish is not Finish.NOT_ASKED}
+_ID_DIGITS: Final = frozenset("0123456789abcdef")
+_ID_LENGTH: Final = 12
+
+
+class Journal:
+    """An open journal; a context manager. Use `Journal.open`."""
+
+    def __init__(self, path: Path, descriptor: int, samples: dict[tuple[str, int], Sample]) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._samples = samples
+
+    @classmethod
+    def open(cls, path: Path, key: Mapping[str, Any]) -> Journal:
+        """The journal at `path`, made if need be, with the samples that it already holds.
+
+        Args:
+            path: a JSON Lines file; its folder is made.
+            key: what identifies the sequence (head SHA, base SHA, cell, baseline hash, ...): JSON values.
+
+        Raises:
+            RecordError: it belongs to another sequence, contradicts itself, or another process writes it.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            _lock(descriptor, path)
+            content = path.read_bytes()
+            whole = content.rfind(b"\n") + 1
+            os.ftruncate(descriptor, whole)
+            samples = _read(content[:whole], path, key)
+            journal = cls(path, descriptor, samples)
+            if not whole:
+                journal._write({"key": dict(key), "schema": JOURNAL_SCHEMA})
+                journal.sync()
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return journal
+
+    @property
+    def samples(self) -> Mapping[tuple[str, int], Sample]:
+        """Every sample so far, by (question, repeat); a live view."""
+        return MappingProxyType(self._samples)
+
+    def append(self, sample: Sample) -> None:
+        """Write one sample.
+
+        Raises:
+            RecordError: it is there already, or the file system refuses.
+        """
+        place = (sample.question, sample.repeat)
+        if place in self._samples:
+            raise RecordError(
+                f"question {sample.question}, repeat {sample.repeat} twice", where=str(self.path)
+            )
+        self._write(
+            {
+                "q": sample.question,
+                "r": sample.repeat,
+                "o": sample.outcome.value,
+                "t": sample.tokens,
+                "f": sample.finish.value,
+            }
+        )
+        self._samples[place] = sample
+
+    def sync(self) -> None:
+        """Have the disk hold what was written; for the end of a block."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Sync and close; more than once does no harm."""
+        if self._descriptor >= 0:
+            self.sync()
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        line = canonical_json(record).encode() + b"\n"
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError as error:
+            raise RecordError(f"cannot be written: {error.strerror}", where=str(self.path)) from error
+        if written != len(line):
+            raise RecordError(
+                "only a part of a line could be written", where=str(self.path), hint="is the disk full?"
+            )
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RecordError(
+            "another process is measuring this sequence", where=str(path), hint="wait for it, or end it"
+        ) from error
+
+
+def _read(content: bytes, path: Path, key: Mapping[str, Any]) -> dict[tuple[str, int], Sample]:
+    if not content:
+        return {}
+    header, *lines = content.split(b"\n")[:-1]
+    _check_header(_decoded(header, f"{path}:1"), path, key)
+    samples: dict[tuple[str, int], Sample] = {}
+    for number, line in enumerate(lines, start=2):
+        sample = _sample(_decoded(line, f"{path}:{number}"), f"{path}:{number}")
+        place = (sample.question, sample.repeat)
+        if place in samples:
+            raise RecordError(
+                f"question {sample.question}, repeat {sample.repeat} twice", where=f"{path}:{number}"
+            )
+        samples[place] = sample
+    return samples
+
+
+def _decoded(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise RecordError("not a line of a journal", where=where, hint="remove the file to ask anew")
+    return record
+
+
+def _check_header(header: dict[str, Any], path: Path, key: Mapping[str, Any]) -> None:
+    if header.get("schema") != JOURNAL_SCHEMA:
+        raise RecordError(f"the schema is not {JOURNAL_SCHEMA}", where=f"{path}:1")
+    stored = header.get("key")
+    stored = stored if isinstance(stored, dict) else {}
+    wanted = json.loads(canonical_json(dict(key)))
+    differing = sorted(name for name in stored.keys() | wanted if stored.get(name) != wanted.get(name))
+    if differing:
+        raise RecordError(
+            f"the journal belongs to another sequence: {', '.join(differing)} differ",
+            where=str(path),
+            hint="give another --out, or remove the journal to start anew",
+        )
+
+
+def _sample(record: dict[str, Any], where: str) -> Sample:
+    question, repeat, tokens = record.get("q"), record.get("r"), record.get("t")
+    outcome, finish = _OUTCOMES.get(record.get("o", "")), _FINISHES.get(record.get("f", ""))
+    if (
+        record.keys() != {"q", "r", "o", "t", "f"}
+        or not isinstance(question, str)
+        or len(question) != _ID_LENGTH
+        or not _ID_DIGITS.issuperset(question)
+        or type(repeat) is not int
+        or type(tokens) is not int
+        or min(repeat, tokens) < 0
+        or outcome is None
+        or finish is None
+    ):
+        raise RecordError("not a sample", where=where, hint="remove the file to ask anew")
+    return Sample(question, repeat, outcome, tokens, finish)

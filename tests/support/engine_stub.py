@@ -1,0 +1,229 @@
+"""A stand-in engine: a real process that speaks vLLM's HTTP, with faults that can be switched while it runs.
+
+    python tests/support/engine_stub.py serve MODEL --port 0 [--served-model-name NAME] [--accuracy 0.6]
+
+Prints `listening on PORT` when it accepts connections. Answers `(X)` for the option that holds `--marker`
+with probability `--accuracy` (drawn from the request's seed), another option otherwise.
+
+POST /stub {"fault": "500", "first": 3} switches a fault on for the next three requests ("first": null: for
+all); GET /stub counts what was asked. Faults: 400, 404, 429, 500, 503, garbage, no_choice, empty, length,
+slow, drop, wrong_model, unknown_channel, echo_500 (quotes the prompt), dies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import os
+import random
+import re
+import signal
+import socket
+import sys
+from typing import Any
+
+from aiohttp import web
+
+STATE: web.AppKey[Stub] = web.AppKey("stub")
+
+
+class Stub:
+    """What the stub does now and what it was asked so far."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.model: str = options.served_model_name or options.model
+        self.accuracy: float = options.accuracy
+        self.marker: str = options.marker
+        self.delay: float = options.delay
+        self.text: str | None = options.text
+        self.fault: str | None = options.fault
+        self.first: int | None = None
+        self.retry_after: str | None = None
+        self.dies_after: int | None = options.dies_after
+        self.healthy = True
+        self.requests = 0
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.bodies: list[dict[str, Any]] = []
+
+    def counts(self) -> dict[str, Any]:
+        return {
+            "requests": self.requests,
+            "most_in_flight": self.most_in_flight,
+            "in_flight": self.in_flight,
+            "bodies": self.bodies,
+        }
+
+    def next_fault(self) -> str | None:
+        if self.fault is None or self.first == 0:
+            return None
+        if self.first is not None:
+            self.first -= 1
+        return self.fault
+
+
+def prompt_of(body: dict[str, Any]) -> str:
+    if "prompt" in body:
+        return str(body["prompt"])
+    return str((body.get("messages") or body["input"])[0]["content"])
+
+
+def text_for(stub: Stub, body: dict[str, Any]) -> str:
+    if stub.text is not None:
+        return stub.text
+    prompt = prompt_of(body)
+    options = re.findall(r"^\(([A-J])\) (.*)$", prompt, re.MULTILINE)
+    right = [letter for letter, option in options if stub.marker in option]
+    if not right:
+        return "Answer: A"
+    digest = hashlib.sha256(f"{body.get('seed')}\n{prompt}".encode()).digest()
+    draw = random.Random(digest)  # noqa: S311
+    wrong = [letter for letter, option in options if stub.marker not in option]
+    letter = right[0] if draw.random() < stub.accuracy else draw.choice(wrong or right)
+    return f"**Answer: {letter}**"
+
+
+def reply_to(path: str, model: str, text: str, finish: str, tokens: int) -> dict[str, Any]:
+    if path == "/v1/responses":
+        reasoning = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "(A) ?"}]}
+        message = {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": text}],
+        }
+        length = finish == "length"
+        return {
+            "object": "response",
+            "model": model,
+            "status": "incomplete" if length else "completed",
+            "incomplete_details": {"reason": "max_output_tokens"} if length else None,
+            "output": [reasoning, message],
+            "usage": {"input_tokens": 9, "output_tokens": tokens},
+        }
+    choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
+    if path == "/v1/completions":
+        choice["text"] = text
+    else:
+        choice["message"] = {"role": "assistant", "content": text, "reasoning": "(A) ?"}
+    usage = {"prompt_tokens": 9, "completion_tokens": tokens}
+    return {"model": model, "choices": [choice], "usage": usage}
+
+
+async def answer(request: web.Request) -> web.StreamResponse:
+    stub = request.app[STATE]
+    body = await request.json()
+    stub.requests += 1
+    stub.in_flight += 1
+    stub.most_in_flight = max(stub.most_in_flight, stub.in_flight)
+    stub.bodies = [*stub.bodies[-49:], body]
+    try:
+        if stub.dies_after is not None and stub.requests > stub.dies_after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if stub.delay:
+            await asyncio.sleep(stub.delay)
+        return await faulty(request, stub, body, stub.next_fault())
+    finally:
+        stub.in_flight -= 1
+
+
+async def faulty(  # noqa: PLR0911 - one line a fault
+    request: web.Request, stub: Stub, body: dict[str, Any], fault: str | None
+) -> web.StreamResponse:
+    path, text = request.path, text_for(stub, body)
+    if fault is not None and fault.isdigit():
+        headers = {"Retry-After": stub.retry_after} if stub.retry_after else {}
+        return error(int(fault), "the engine quotes nothing", headers)
+    match fault:
+        case "echo_500":
+            return error(500, f"failed on: {prompt_of(body)}", {})
+        case "echo_400":
+            return error(400, f"too long: {prompt_of(body)}", {})
+        case "unknown_channel":
+            return error(400, "Unknown channel: comment", {})
+        case "garbage":
+            return web.Response(text='{"choices": [', content_type="application/json")
+        case "no_choice":
+            return web.json_response({"model": stub.model, "choices": [], "output": None})
+        case "wrong_model":
+            return web.json_response(reply_to(path, "another-model", text, "stop", 7))
+        case "empty":
+            return web.json_response(reply_to(path, stub.model, "", "stop", 7))
+        case "length":
+            return web.json_response(reply_to(path, stub.model, text, "length", 7))
+        case "slow":
+            await asyncio.sleep(3600)
+        case "drop":
+            assert request.transport is not None
+            request.transport.abort()
+        case "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+    return web.json_response(reply_to(path, stub.model, text, "stop", 7))
+
+
+def error(status: int, message: str, headers: dict[str, str]) -> web.Response:
+    kind = "BadRequestError" if status < 500 else "InternalServerError"
+    content = {"error": {"message": message, "type": kind, "param": None, "code": status}}
+    return web.json_response(content, status=status, headers=headers)
+
+
+async def health(request: web.Request) -> web.Response:
+    return web.Response(status=200 if request.app[STATE].healthy else 503)
+
+
+async def models(request: web.Request) -> web.Response:
+    return web.json_response({"object": "list", "data": [{"id": request.app[STATE].model}]})
+
+
+async def switch(request: web.Request) -> web.Response:
+    """Set what POST /stub names; a fault without `first` is for good."""
+    stub, changes = request.app[STATE], await request.json()
+    if "fault" in changes:
+        stub.first = None
+    for name, value in changes.items():
+        assert hasattr(stub, name), name
+        setattr(stub, name, value)
+    return web.json_response(stub.counts())
+
+
+async def counts(request: web.Request) -> web.Response:
+    return web.json_response(request.app[STATE].counts())
+
+
+def application(options: argparse.Namespace) -> web.Application:
+    app = web.Application(client_max_size=1 << 24)
+    app[STATE] = Stub(options)
+    for path in ("/v1/responses", "/v1/chat/completions", "/v1/completions"):
+        app.router.add_post(path, answer)
+    app.router.add_get("/health", health)
+    app.router.add_get("/v1/models", models)
+    app.router.add_get("/stub", counts)
+    app.router.add_post("/stub", switch)
+    return app
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", nargs="?", default="serve")
+    parser.add_argument("model", nargs="?", default="stub")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--served-model-name")
+    parser.add_argument("--accuracy", type=float, default=1.0)
+    parser.add_argument("--marker", default="right")
+    parser.add_argument("--text", help="answer this to everything")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--fault", default=os.environ.get("STUB_FAULT"))
+    parser.add_argument("--dies-after", type=int, help="requests, then SIGKILL")
+    return parser.parse_known_args(argv)[0]  # an engine takes many options that mean nothing here
+
+
+def main() -> None:
+    options = arguments(sys.argv[1:])
+    listening = socket.create_server((options.host, options.port), backlog=1024)
+    print(f"listening on {listening.getsockname()[1]}", flush=True)
+    web.run_app(application(options), sock=listening, print=None, access_log=None)
+
+
+if __name__ == "__main__":
+    main()
