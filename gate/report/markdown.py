@@ -24,6 +24,7 @@ LIMIT: Final = 65_000
 _MOST_IN_FULL: Final = 200
 _MOST_ROWS: Final = 600
 _MOST_STEPS: Final = 20
+_NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 _URL: Final = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~/?=&%#-]*)?")
 
 
@@ -145,6 +146,7 @@ def _environment() -> Environment:
     )
     environment.filters["code"] = escape.code
     environment.filters["icon"] = _icon
+    environment.filters["tight"] = _tight
     environment.globals["words"] = words
     return environment
 
@@ -155,6 +157,12 @@ def _finalize(value: object) -> Markup:
 
 def _icon(verdict: Verdict) -> Markup:
     return Markup(words.face(verdict).icon)  # noqa: S704 - one of ours
+
+
+def _tight(value: str) -> Markup:
+    """A table cell that breaks only before a bracket or after a comma."""
+    held = escape.prose(value).replace(" ", _NO_BREAK)
+    return Markup(held.replace(f"{_NO_BREAK}(", " (").replace(f",{_NO_BREAK}", ", "))  # noqa: S704 - escaped
 
 
 def _name(cell: Cell, *, with_arch: bool) -> Markup:

@@ -57,7 +57,7 @@ class Progress(Protocol):
 
 
 class SilentProgress:
-    """Says nothing: for tests and for `--json`."""
+    """Says nothing: for tests and for `--quiet`."""
 
     def cell_started(self, cell: Cell, budget: int) -> None:
         """Say nothing."""

@@ -31,13 +31,14 @@ def print_report(report: GateReport, console: Console) -> None:
             line = "  ".join([_title(cell), *_figures(cell)])
             _print_cell(console, cell, line)
     face = words.face(words.worst(report))
-    _print(console, Text(f"{words.headline(report)} (exit {report.exit_code})", style=face.style))
+    counts = f"; {words.counted(report.cells)}" if len(report.cells) > 1 else ""
+    _print(console, Text(f"{words.headline(report)}{counts} (exit {report.exit_code})", style=face.style))
 
 
 def _table(report: GateReport) -> Table:
     several = len({cell.cell.arch for cell in report.cells}) > 1
     columns = ["Verdict", "Config", "Backend", *(["Arch"] if several else [])]
-    columns += ["Score (baseline)", "Difference in points (95 %)", "Samples", "Kernels that ran"]
+    columns += ["Score (baseline)", "Points gained or lost (95 %)", "Samples", "Kernels that ran"]
     table = Table(*(Column(name, overflow="fold") for name in columns))
     for cell in report.cells:
         face = words.face(cell.verdict)

@@ -5,7 +5,7 @@ Plain text only: whoever renders it escapes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from gate.model import CellResult, GateReport, Verdict
@@ -60,14 +60,13 @@ def tally(cells: Iterable[CellResult]) -> dict[Verdict, int]:
 
 
 def headline(report: GateReport) -> str:
-    """The verdict of the run in one sentence."""
+    """The verdict of the run in words: that of its worst cell."""
     if not report.cells:
         return "Not measured: no cell was measured, so nothing is known about this change"
     verdict, total = worst(report), len(report.cells)
-    counts = tally(report.cells)
-    n = counts.get(verdict, 0)
+    n = tally(report.cells).get(verdict, 0)
     which = f"{n} of {total} cells" if total > 1 else "the only cell"
-    sentence = {
+    return {
         Verdict.PASS: f"Pass: {_ruled_out(report.cells)}",
         Verdict.REGRESSION: f"Regression: a drop is proven in {which}",
         Verdict.NOT_MEASURED: f"Not measured: {which} could not be measured, so nothing is known there",
@@ -75,8 +74,11 @@ def headline(report: GateReport) -> str:
         Verdict.INCONCLUSIVE: f"Inconclusive: the samples did not decide {which}",
         Verdict.NO_BASELINE: f"No baseline: nothing is stored to compare {which} with",
     }[verdict]
-    others = _counts({v: k for v, k in counts.items() if v is not verdict})
-    return f"{sentence}; {others}" if others else sentence
+
+
+def counted(cells: Iterable[CellResult]) -> str:
+    """`1 regression, 3 pass`: how many cells have each verdict."""
+    return ", ".join(f"{number:,} {face(verdict).word}" for verdict, number in tally(cells).items())
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
@@ -165,7 +167,9 @@ def cost(cell: CellResult) -> str:
     """Samples, GPU minutes and time of one cell."""
     parts = [f"{used(cell)} samples used" if cell.samples_budget else f"{cell.samples_used:,} samples used"]
     if cell.samples_generated > cell.samples_used:
-        parts.append(f"{cell.samples_generated:,} generated (some were under way when it stopped)")
+        decided = cell.verdict in (Verdict.PASS, Verdict.REGRESSION)
+        why = " (the rest was under way when it stopped)" if decided else ""
+        parts.append(f"{cell.samples_generated:,} generated{why}")
     parts += [saved(cell)] if saved(cell) else []
     parts += [f"{cell.gpu_minutes:.1f} GPU minutes"] if cell.gpu_minutes else []
     return ", ".join([*parts, duration(cell.seconds)])
@@ -189,7 +193,7 @@ def certainty(p: float) -> str:
     """What a sequential p says; it holds at whatever look the measurement stopped."""
     stated = "p ≤ 1e-12" if p <= _SMALLEST_P else f"p = {p:.2g}"
     if p > _UNREMARKABLE:
-        return f"{stated}: no sign of a drop"
+        return f"no sign of a drop ({stated})"
     runs = int(float(f"{1 / p:.2g}"))
     often = "fewer than one run in a million" if runs > 10**6 else f"about one run in {runs:,}"
     return f"{stated}: if nothing had changed, {often} would look this bad, however often one looks"
@@ -207,7 +211,7 @@ def old_rule(cell: CellResult) -> str:
     if cell.threshold is None or cell.old_rule_passes is None:
         return ""
     opinion = "would have passed" if cell.old_rule_passes else "would have failed"
-    return f"score at least {cell.threshold:g} less its tolerance: {opinion}"
+    return f"{opinion} this cell (it asks for a score of at least {cell.threshold:g}, less its tolerance)"
 
 
 def looks_title(cell: CellResult) -> str:
@@ -219,13 +223,13 @@ def folded_title(cells: Sequence[CellResult], *, among: int) -> str:
     """`Details of the 2 other cells (1 inconclusive, 1 pass)`."""
     other = "other " if len(cells) < among else ""
     noun = f"{other}cell" if len(cells) == 1 else f"{len(cells):,} {other}cells"
-    return f"Details of the {noun} ({_counts(tally(cells))})"
+    return f"Details of the {noun} ({counted(cells)})"
 
 
 def left_out(cells: Sequence[CellResult], listed: Sequence[CellResult]) -> str:
     """`4,990 pass, 3 inconclusive`: the cells that are not listed; empty when all are."""
     shown = {id(cell) for cell in listed}
-    return _counts(tally(cell for cell in cells if id(cell) not in shown))
+    return counted(cell for cell in cells if id(cell) not in shown)
 
 
 def false_alarms(report: GateReport) -> str:
@@ -243,7 +247,20 @@ def fails_on(report: GateReport) -> str:
 def reason(cell: CellResult) -> str:
     """The reason as a sentence."""
     text = cell.reason.strip()
+    first = text.partition(" ")[0]
+    text = text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text
     return text if not text or text[-1] in ".!?" else f"{text}."
+
+
+def was_run(cell: CellResult) -> bool:
+    """Whether the engine was started for this cell."""
+    return bool(cell.seconds or cell.samples_generated or cell.evidence.facts)
+
+
+def margin_sign(cell: CellResult) -> str:
+    """The heading of the pass statistic: `Sign that fewer than 3 points were lost`."""
+    lost = "less than the margin was" if cell.margin is None else f"fewer than {points(cell.margin)} were"
+    return f"Sign that {lost} lost"
 
 
 def ran(cell: CellResult) -> tuple[tuple[str, str], ...]:
@@ -254,8 +271,8 @@ def ran(cell: CellResult) -> tuple[tuple[str, str], ...]:
 
 
 def kernels(cell: CellResult) -> tuple[tuple[str, str], ...]:
-    """The three facts that name kernels, for a table: MoE, activation, attention."""
-    return tuple((name, value) for name, value in ran(cell) if name in ("moe", "activation", "attention"))
+    """The two facts that tell backends apart, for a table: the experts and what they multiply with."""
+    return tuple((name, value) for name, value in ran(cell) if name in ("moe", "activation"))
 
 
 def duration(seconds: float) -> str:
@@ -297,7 +314,3 @@ def _ruled_out(cells: Iterable[CellResult]) -> str:
     margin = margins.pop() if len(margins) == 1 else None
     drop = "a drop as large as its margin" if margin is None else f"a drop of {points(margin)} or more"
     return f"{drop} is ruled out {where}"
-
-
-def _counts(counts: Mapping[Verdict, int]) -> str:
-    return ", ".join(f"{number:,} {face(verdict).word}" for verdict, number in counts.items())

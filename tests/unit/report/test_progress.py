@@ -187,7 +187,7 @@ def test_live_leaves_one_line_with_the_verdict_and_the_cursor_shown():
     a_run(progress, clock)
     text = console.file.getvalue()
     last = text[text.rindex("regression") :].replace("\x1b[0m", "")
-    assert " ".join(last.split()).endswith(f"{CELL}: a drop is proven: 4.2 points below the baseline.")
+    assert " ".join(last.split()).endswith(f"{CELL}: A drop is proven: 4.2 points below the baseline.")
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
     assert shown(progress) == ""
 

@@ -30,7 +30,7 @@ def test_a_signed_figure_shows_plus_and_a_real_minus():
 @pytest.mark.parametrize(
     ("p", "text"),
     [
-        (0.42, "p = 0.42: no sign of a drop"),
+        (0.42, "no sign of a drop (p = 0.42)"),
         (0.00041, "p = 0.00041: if nothing had changed, about one run in 2,400"),
         (1e-9, "p = 1e-09: if nothing had changed, fewer than one run in a million"),
         (1e-12, "p ≤ 1e-12: if nothing had changed, fewer than one run in a million"),
@@ -60,9 +60,9 @@ def test_generated_samples_count_as_spent():
 
 def test_the_old_rule_is_silent_without_a_threshold():
     assert words.old_rule(reports.passed().model_copy(update={"threshold": None})) == ""
-    assert words.old_rule(reports.regressed()).endswith("would have passed")
+    assert words.old_rule(reports.regressed()).startswith("would have passed this cell")
     failed = reports.regressed().model_copy(update={"old_rule_passes": False})
-    assert words.old_rule(failed).endswith("would have failed")
+    assert words.old_rule(failed).startswith("would have failed")
 
 
 def test_a_pass_says_which_drop_is_ruled_out():
@@ -108,8 +108,14 @@ def test_a_look_without_a_pass_test_says_so():
 
 
 def test_a_reason_ends_as_a_sentence():
-    assert words.reason(reports.passed()).endswith("ruled out.")
+    assert words.reason(reports.passed()) == "A drop of 3 points or more is ruled out (95 %)."
     assert words.reason(reports.crashed()).endswith("error.")
+    named = reports.crashed().model_copy(update={"reason": "kv_cache_dtype is auto"})
+    assert words.reason(named) == "kv_cache_dtype is auto."
+
+
+def test_a_margin_that_is_not_known_is_called_the_margin():
+    assert words.margin_sign(reports.no_baseline()) == "Sign that less than the margin was lost"
 
 
 def test_what_fails_the_run_is_listed():
