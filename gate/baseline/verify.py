@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gate.baseline.pool import pool, runs_homogeneity
+from gate.baseline.pool import current_runs, require_homogeneous
 from gate.baseline.store import SIDECARS, baseline_files, load
 from gate.errors import BaselineError, Exit
 
@@ -50,12 +50,11 @@ def verify_command(root: Path, *, as_json: bool, write: Callable[[str], None]) -
 
 def _verified(path: Path) -> Verified:
     try:
-        baseline = load(path)
-        reference = pool(baseline)
+        runs = current_runs(load(path))
+        agreement = require_homogeneous(runs, where=str(path))
     except BaselineError as problem:
         return Verified(path, str(problem))
-    agreement = runs_homogeneity(baseline.runs)
-    return Verified(path, None, len(baseline.runs), reference.repeats, agreement.p_value)
+    return Verified(path, None, len(runs), sum(run.repeats for run in runs), agreement.p_value)
 
 
 def _strays(root: Path) -> Iterator[Verified]:
