@@ -10,10 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gate.errors import ConfigError, UsageError
-from gate.model import sha256_of
+from gate.model import Fingerprint, sha256_of
+
+if TYPE_CHECKING:
+    from gate.cells import CellSpec
+    from gate.evals.task import Task
 
 UNPINNED: Final = "unpinned"
 UNKNOWN: Final = "unknown"
@@ -24,6 +28,39 @@ SECRET_OPTION: Final = re.compile(r"--(?:[\w-]*-)?(?:api-key|hf-token|password|s
 GIT_SECONDS: Final = 30
 
 Git = Callable[[Sequence[str]], str | None]
+
+
+def fingerprint_of(
+    spec: CellSpec, task: Task, *, model_revision: str, conversation_date: str | None
+) -> Fingerprint:
+    """The fingerprint of a cell as it is about to be measured.
+
+    Args:
+        spec: the cell.
+        task: what it is asked.
+        model_revision: what `model_revision` returned.
+        conversation_date: the date the model is told (VLLM_SYSTEM_START_DATE); None where it is told none.
+    """
+    return Fingerprint(
+        cell=spec.cell,
+        task=task.name,
+        protocol=task.protocol,
+        endpoint=task.endpoint,
+        dataset_sha256=task.dataset_sha256,
+        questions_sha256=questions_sha256(task.questions),
+        prompt_sha256=task.prompt_sha256,
+        grader=task.grader,
+        model=spec.model_name,
+        model_revision=model_revision,
+        temperature=spec.sampling.temperature,
+        top_p=spec.sampling.top_p,
+        top_k=spec.sampling.top_k,
+        max_tokens=task.max_tokens or 0,  # 0: the request sets no limit
+        max_model_len=spec.max_model_len,
+        reasoning_effort=spec.reasoning_effort,
+        conversation_date=conversation_date,
+        launch_preset=spec.launch_preset,
+    )
 
 
 def questions_sha256(questions: Sequence[str]) -> str:

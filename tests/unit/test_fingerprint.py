@@ -2,20 +2,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from gate.cells import CellSpec, cells_of
 from gate.errors import ConfigError, UsageError
+from gate.evals.task import Answer, Endpoint, Request
 from gate.fingerprint import (
     UNPINNED,
+    fingerprint_of,
     gate_version,
     git_in,
     model_revision,
     provenance,
     questions_sha256,
 )
+from gate.model import Cell, Fingerprint, Outcome
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -47,6 +52,83 @@ def told(**changes: object) -> dict[str, str]:
         "server_args": (),
     }
     return provenance(**(settings | changes))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ToyTask:
+    """What a fingerprint takes from a task."""
+
+    max_tokens: int | None = 512
+    name: str = "gpqa_diamond"
+    protocol: str = "independent"
+    endpoint: Endpoint = "responses"
+    grader: str = "gpt_oss/0.0.9"
+    dataset_sha256: str = "d" * 64
+    prompt_sha256: str = "e" * 64
+    questions: tuple[str, ...] = ("0" * 12, "1" * 12)
+    chance: float = 0.25
+
+    def request(self, question_id: str, repeat: int, stream: str) -> Request:
+        raise NotImplementedError
+
+    def grade(self, question_id: str, repeat: int, stream: str, answer: Answer) -> Outcome:
+        raise NotImplementedError
+
+
+def spec_of(folder: Path, text: str) -> CellSpec:
+    path = folder / "tiny.yaml"
+    path.write_text(text)
+    (spec,) = cells_of([path], arch="cpu")
+    return spec
+
+
+CONFIG = """\
+model_name: amd/tiny
+reasoning_effort: low
+server_args: "--max-model-len 512"
+task: gpqa_diamond
+sampling: {temperature: 0.7, top_p: 0.9, top_k: 20}
+"""
+
+
+def test_a_fingerprint_holds_what_is_measured_and_how(tmp_path: Path) -> None:
+    found = fingerprint_of(
+        spec_of(tmp_path, CONFIG), ToyTask(), model_revision=COMMIT, conversation_date="2026-01-01"
+    )
+    assert found == Fingerprint(
+        cell=Cell(arch="cpu", config="tiny", backend="default"),
+        task="gpqa_diamond",
+        protocol="independent",
+        endpoint="responses",
+        dataset_sha256="d" * 64,
+        questions_sha256=questions_sha256(ToyTask().questions),
+        prompt_sha256="e" * 64,
+        grader="gpt_oss/0.0.9",
+        model="amd/tiny",
+        model_revision=COMMIT,
+        temperature=0.7,
+        top_p=0.9,
+        top_k=20,
+        max_tokens=512,
+        max_model_len=512,
+        reasoning_effort="low",
+        conversation_date="2026-01-01",
+        launch_preset="plain",
+    )
+
+
+def test_no_limit_on_tokens_is_written_as_zero(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, CONFIG)
+    task = ToyTask(max_tokens=None)
+    assert fingerprint_of(spec, task, model_revision="x", conversation_date=None).max_tokens == 0
+
+
+def test_what_is_being_tested_leaves_the_fingerprint_alone(tmp_path: Path) -> None:
+    one, other = (
+        fingerprint_of(spec_of(tmp_path, text), ToyTask(), model_revision="x", conversation_date=None)
+        for text in (CONFIG, CONFIG.replace("--max-model-len 512", "--max-model-len 512 --max-num-seqs 8"))
+    )
+    assert one == other
 
 
 def test_the_revision_of_a_snapshot_is_its_commit(tmp_path: Path) -> None:
