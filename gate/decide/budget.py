@@ -1,0 +1,182 @@
+"""What is declared before the first look at a cell: budget, margin, error levels, blocks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gate.config import GateSettings
+from gate.decide.words import points
+from gate.errors import StatisticsError
+from gate.model import Reference
+from gate.stats import planning, sequential
+from gate.stats.looks import baseline_moments
+from gate.stats.planning import MOST_REPEATS, Design
+from gate.stats.sequential import SequencePlan, Terms
+
+
+class Budget(NamedTuple):
+    """The declared numbers of one cell.
+
+    Args:
+        max_repeats: m_max, the most answers to one question.
+        needed_repeats: what the config's margin asks for; above `max_repeats` where a wider one was accepted.
+        margin: the drop that will be ruled out: the config's, or the wider one that was accepted.
+        tolerated_loss: d0.
+        alpha: error of the regression test over the whole run.
+        family_size: C, the cells that share `alpha`.
+        alpha_pass: error of this cell's pass test.
+        detectable_drop: the drop found with 90 % probability once the budget is spent.
+        design: what all this was computed from.
+    """
+
+    max_repeats: int
+    needed_repeats: int
+    margin: float
+    tolerated_loss: float
+    alpha: float
+    family_size: int
+    alpha_pass: float
+    detectable_drop: float
+    design: Design
+
+    @property
+    def samples(self) -> int:
+        """The most samples one cell may use."""
+        return self.max_repeats * self.design.questions
+
+    @property
+    def terms(self) -> Terms:
+        """The same as the sequential test takes them."""
+        return Terms(
+            margin=self.margin,
+            tolerated_loss=self.tolerated_loss,
+            alpha=self.alpha / self.family_size,
+            alpha_pass=self.alpha_pass,
+            max_repeats=self.max_repeats,
+        )
+
+
+def plan_budget(
+    reference: Reference,
+    settings: GateSettings,
+    *,
+    family_size: int,
+    chance: float = 0.0,
+    accept_wider_margin: bool = False,
+) -> Budget:
+    """The budget of one cell, or why its margin cannot be proven, before anything is started.
+
+    Args:
+        reference: the pooled baseline.
+        settings: the config's `gate:` section.
+        family_size: C, the cells of this event's plan in the base branch.
+        chance: score of guessing; 0 for open answers.
+        accept_wider_margin: prove the margin that the config's `max_repeats` allows, rather than refuse.
+
+    Raises:
+        StatisticsError: the margin cannot be proven; says what would make it possible.
+    """
+    where = str(reference.fingerprint.cell)
+    try:
+        return _plan(reference, settings, family_size, chance, accept_wider_margin)
+    except StatisticsError as error:
+        raise StatisticsError(error.message, where=where, hint=error.hint) from error
+
+
+def plan_sequence(reference: Reference, budget: Budget, *, question_order_seed: str) -> SequencePlan:
+    """Blocks, looks and boundaries of one cell under its budget.
+
+    Raises:
+        StatisticsError: an error level or a count is out of range.
+    """
+    return sequential.plan_sequence(
+        reference.questions,
+        reference.correct,
+        reference.repeats,
+        budget.terms,
+        question_order_seed=question_order_seed,
+    )
+
+
+def _plan(
+    reference: Reference, settings: GateSettings, family_size: int, chance: float, accept_wider: bool
+) -> Budget:
+    design, accuracy = _design(reference, settings, family_size)
+    _check_margin(accuracy, settings.margin, chance)
+    needed = planning.repeats_for(design, settings.margin)
+    if needed is None or needed > MOST_REPEATS:
+        raise _impossible(design, settings.margin)
+    cap, margin = min(needed, settings.max_repeats), settings.margin
+    if cap < needed:
+        margin = planning.provable_margin(design, cap)
+        if not accept_wider:
+            raise StatisticsError(
+                f"ruling out a drop of {points(settings.margin)} takes {needed} repeats, but max_repeats is "
+                f"{cap}, which rules out {points(margin)}",
+                hint=f"raise max_repeats to {needed}, widen the margin, or take the wider one for this run "
+                "with --accept-wider-margin",
+            )
+        _check_margin(accuracy, margin, chance)
+    drop = settings.tolerated_loss + planning.detectable_drop(design, cap)
+    return Budget(
+        max_repeats=cap,
+        needed_repeats=needed,
+        margin=margin,
+        tolerated_loss=settings.tolerated_loss,
+        alpha=settings.alpha,
+        family_size=family_size,
+        alpha_pass=settings.alpha_pass,
+        detectable_drop=drop,
+        design=design,
+    )
+
+
+def _design(reference: Reference, settings: GateSettings, family_size: int) -> tuple[Design, float]:
+    if len(reference.questions) < 2:  # noqa: PLR2004 - T_{q-1} needs a degree of freedom
+        raise StatisticsError(
+            f"a baseline of {len(reference.questions)} questions cannot rule out any drop",
+            hint="ask more questions: the spread between them is part of the test",
+        )
+    moments = baseline_moments(reference.correct, reference.repeats)
+    if moments.within is None:
+        raise StatisticsError(
+            "a baseline of one repeat does not show how much its answers vary, so no drop can be ruled out",
+            hint="collect a second repeat; 32 are a good size",
+        )
+    design = Design(
+        questions=len(reference.questions),
+        within=float(moments.within),
+        baseline_repeats=reference.repeats,
+        alpha=settings.alpha,
+        alpha_pass=settings.alpha_pass,
+        cells=family_size,
+    )
+    return planning.checked(design), float(moments.accuracy)
+
+
+def _check_margin(accuracy: float, margin: float, chance: float) -> None:
+    """A margin that a model worse than useless would pass is none."""
+    if not 0 <= chance < 1:
+        raise StatisticsError(f"guessing scores {chance}", hint="it lies from 0 up to 1")
+    guessing = f", and guessing alone scores {chance:.3f}" if chance else ""
+    if accuracy <= margin or (chance and accuracy - margin <= chance + margin):
+        raise StatisticsError(
+            f"the margin exceeds the baseline score: {margin:.3f} below {accuracy:.3f}{guessing}",
+            hint="narrow the margin, or use questions that the model can answer",
+        )
+
+
+def _impossible(design: Design, margin: float) -> StatisticsError:
+    wider = planning.provable_margin(design, MOST_REPEATS)
+    repeats = planning.baseline_repeats_for(design, margin)
+    more = f"collect {repeats} or more baseline repeats, or " if repeats else "no baseline is large enough: "
+    return StatisticsError(
+        f"a drop below {points(margin)} cannot be ruled out with this baseline: "
+        f"{design.baseline_repeats} repeats of {design.questions} questions ({design.cells} cells)",
+        hint=f"{more}widen the margin to {_rounded_up(wider)} or more",
+    )
+
+
+def _rounded_up(share: float) -> str:
+    """Up to the next tenth of a point, as one writes it into a config."""
+    return f"{int(share * 1000) / 1000 + 0.001:.3f}"

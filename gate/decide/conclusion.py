@@ -1,0 +1,151 @@
+"""What the looks at a sound record say: the verdict, and the estimates at the stop."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from gate.decide.budget import Budget
+from gate.decide.live import looks_taken
+from gate.decide.words import count, points, signed_points
+from gate.model import CellResult, Outcome, RunRecord, Verdict
+from gate.stats.boundaries import boundaries, sequential_p
+from gate.stats.planning import repeats_to_decide
+from gate.stats.sequential import Course, SequencePlan
+
+INTERVAL_ALPHA: Final = 0.025
+"""Error on either side of the repeated confidence interval."""
+
+
+class Measured(NamedTuple):
+    """A record that holds together, and its looks."""
+
+    record: RunRecord
+    budget: Budget
+    plan: SequencePlan
+    course: Course
+
+    @property
+    def last(self) -> int:
+        """Number of the block of the last look."""
+        return len(self.course.looks) - 1
+
+
+def conclude(
+    measured: Measured, base: CellResult, *, max_minutes: float | None, tolerance: float
+) -> CellResult:
+    """Verdict, reason and estimates.
+
+    Args:
+        measured: at least one complete block.
+        base: what is known of the record whatever it says.
+        max_minutes: after so long a cell may end undecided.
+        tolerance: of the old rule.
+    """
+    verdict, reason, next_step = _verdict(measured, max_minutes)
+    said = {"verdict": verdict, "reason": reason, "next_step": next_step}
+    if verdict is Verdict.NOT_MEASURED:
+        return base.model_copy(update=said)  # half a run has no score that anybody should read
+    return base.model_copy(update=_estimates(measured, tolerance) | said)
+
+
+def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
+    """Estimates at the last look taken."""
+    record, budget, plan, course = measured
+    number = measured.last
+    last = course.looks[number]
+    used = plan.look_at[number]
+    tally = _tally(record, plan, number)
+    score = tally.count(Outcome.CORRECT.value) / used
+    z = [look.z_regression if look.variance_regression > 0 else -np.inf for look in course.looks]
+    half = boundaries(plan.times, INTERVAL_ALPHA)[number] * float(last.variance) ** 0.5
+    difference = float(last.difference)
+    asked = plan.asked(number)
+    old_rule = None if record.threshold is None else not score < record.threshold - tolerance
+    return {
+        "score": score,
+        "baseline_score": float(plan.correct[asked].mean() / plan.repeats),
+        "difference": difference,
+        "interval": (max(difference - half, -1.0), min(difference + half, 1.0)),
+        "p_value": sequential_p(plan.times, [float(x) for x in z]),
+        "margin": budget.margin,
+        "detectable_drop": budget.detectable_drop,
+        "samples_used": used,
+        "samples_budget": budget.samples,
+        "invalid_rate": tally.count(Outcome.INVALID.value) / used,
+        "looks": looks_taken(plan, course),
+        "old_rule_passes": old_rule,
+        "notes": _notes(budget, plan, number),
+    }
+
+
+def _tally(record: RunRecord, plan: SequencePlan, number: int) -> str:
+    """The outcomes of the first `number` + 1 blocks, in no particular order."""
+    repeats = plan.blocks[number].repeat
+    if repeats or number + 1 == plan.first_pass:
+        return "".join(record.outcomes[: repeats + 1])
+    return "".join(record.outcomes[0][i] for i in plan.asked(number))
+
+
+def _notes(budget: Budget, plan: SequencePlan, number: int) -> tuple[str, ...]:
+    notes = []
+    if number + 1 < plan.first_pass:
+        asked, total = plan.look_at[number], budget.design.questions
+        notes.append(f"decided after {asked} of {total} questions: both scores are over those")
+    if budget.max_repeats < budget.needed_repeats:
+        notes.append(f"a wider margin was accepted for this run: {points(budget.margin)}")
+    return tuple(notes)
+
+
+def _verdict(measured: Measured, max_minutes: float | None) -> tuple[Verdict, str, str]:
+    """Verdict, reason and next step."""
+    record, budget, plan, course = measured
+    used = count(plan.look_at[measured.last], "sample")
+    difference = float(course.looks[measured.last].difference)
+    seen = f"{signed_points(difference)} after {used}"
+    if course.held and course.dropped:
+        return (
+            Verdict.PASS,
+            f"a real drop, proven smaller than the margin of {points(budget.margin)} ({seen})",
+            "nothing has to be done; a smaller `margin` would have caught it",
+        )
+    if course.held:
+        return Verdict.PASS, f"a drop of {points(budget.margin)} or more is ruled out ({seen})", ""
+    if course.dropped:
+        beyond = (
+            f" of more than the tolerated {points(budget.tolerated_loss)}" if budget.tolerated_loss else ""
+        )
+        return (
+            Verdict.REGRESSION,
+            f"a drop{beyond} is proven ({seen})",
+            "find the change that did it; if it is meant, have a new baseline accepted",
+        )
+    if course.complete == len(plan.blocks):
+        return _undecided(budget, difference, seen, f"the budget of {used} is spent")
+    if max_minutes is not None and record.seconds >= max_minutes * 60:
+        return _undecided(budget, difference, seen, f"the time of {max_minutes:g} minutes is spent")
+    return (
+        Verdict.NOT_MEASURED,
+        f"the run ended after {used} of {budget.samples:,}, before anything was decided",
+        "run it again: it continues from the journal",
+    )
+
+
+def _undecided(budget: Budget, difference: float, seen: str, spent: str) -> tuple[Verdict, str, str]:
+    design = budget.design
+    repeats = repeats_to_decide(
+        design, difference, margin=budget.margin, tolerated_loss=budget.tolerated_loss
+    )
+    if repeats is None:
+        needed = "no number of samples would decide against this baseline: collect more baseline repeats"
+    else:
+        samples = count(repeats * design.questions, "sample")
+        needed = (
+            f"about {samples} would decide if this were the true difference; a larger baseline needs fewer"
+        )
+    reason = (
+        f"{spent} and neither a drop nor its absence is proven ({seen}); "
+        f"a drop of {points(budget.detectable_drop)} would have been found 9 times in 10"
+    )
+    return Verdict.INCONCLUSIVE, reason, needed

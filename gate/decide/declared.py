@@ -1,0 +1,58 @@
+"""What makes a run record unfit for a decision, whatever its outcomes say."""
+
+from __future__ import annotations
+
+from gate.decide.budget import Budget
+from gate.decide.words import count
+from gate.errors import RecordError
+from gate.model import Reference, RunRecord
+from gate.stats.sequential import Course, SequencePlan
+
+
+def check_declared(record: RunRecord, reference: Reference, budget: Budget, plan: SequencePlan) -> None:
+    """Refuse a record that was measured under another plan than settings and baseline give.
+
+    Raises:
+        RecordError: names every number that differs.
+    """
+    if record.purpose != "gate":
+        raise RecordError("a run collected for a baseline is not a gate run", hint="use `gate baseline`")
+    if record.fingerprint.cell != record.cell:
+        raise RecordError(f"the record of {record.cell} has the fingerprint of {record.fingerprint.cell}")
+    declared: dict[str, tuple[object, object]] = {
+        "family_size": (record.family_size, budget.family_size),
+        "alpha": (record.alpha, budget.alpha),
+        "alpha_pass": (record.alpha_pass, budget.alpha_pass),
+        "margin": (record.margin, budget.margin),
+        "tolerated_loss": (record.tolerated_loss, budget.tolerated_loss),
+        "baseline_repeats": (record.baseline_repeats, reference.repeats),
+        "baseline_sha256": (record.baseline_sha256, reference.sha256),
+        "max_repeats": (record.max_repeats, budget.max_repeats),
+        "look_at": (list(record.look_at), list(plan.look_at)),
+    }
+    wrong = [f"{name} {ours}, not {theirs}" for name, (ours, theirs) in declared.items() if ours != theirs]
+    if wrong:
+        raise RecordError(
+            f"measured under another plan than these settings and this baseline give: {'; '.join(wrong)}",
+            hint="run the cell again with the settings and the baseline of the base branch",
+        )
+
+
+def check_course(course: Course, plan: SequencePlan) -> None:
+    """Refuse samples that no plan could have asked for.
+
+    Raises:
+        RecordError: samples after the decision, or questions asked unequally often.
+    """
+    if course.beyond and course.stop is not None:
+        raise RecordError(
+            f"the record goes on for {count(course.beyond, 'sample')} after a boundary was crossed at "
+            f"{count(plan.look_at[course.stop], 'sample')}",
+            hint="a decided sequence stays decided: only the samples up to the stop belong in the record",
+        )
+    if course.beyond:
+        raise RecordError(
+            f"block {course.complete} is incomplete, yet there are {count(course.beyond, 'sample')} of later "
+            "blocks: some questions were asked more often than others",
+            hint="a look needs complete blocks; continue the run from its journal",
+        )

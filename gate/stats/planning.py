@@ -1,0 +1,130 @@
+"""Planning: what a margin costs, what a budget proves, before any sample is drawn.
+
+All of it rests on the standard error of the difference, sqrt(W/Q (1/n_b + 1/m)), with W the mean
+variance of one answer to one question (docs/statistics.md, "Budget").
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+from scipy.special import ndtri
+
+from gate.errors import StatisticsError
+from gate.stats.boundaries import check_level
+
+MOST_REPEATS: Final = 40
+"""No plan asks a question more often than this: a baseline with more repeats is the better remedy."""
+
+SEQUENTIAL_COST: Final = 1.15
+"""What looking early costs in samples at the last look, compared with one look."""
+
+POWER: Final = 0.9
+
+
+class Design(NamedTuple):
+    """What one cell is planned from.
+
+    Args:
+        questions: Q.
+        within: W, mean variance of one answer to one question.
+        baseline_repeats: n_b.
+        alpha: one-sided error of the regression test for the whole run.
+        alpha_pass: one-sided error of the pass test of each cell.
+        cells: C, over which `alpha` is split.
+    """
+
+    questions: int
+    within: float
+    baseline_repeats: int
+    alpha: float = 0.01
+    alpha_pass: float = 0.05
+    cells: int = 1
+
+
+def checked(design: Design) -> Design:
+    """The design, if its numbers can be.
+
+    Raises:
+        StatisticsError: no questions, cells or repeats, a variance or an error level out of range.
+    """
+    if design.cells < 1:
+        raise StatisticsError(f"a family of {design.cells} cells", hint="a run has at least one cell")
+    if design.questions < 1 or design.baseline_repeats < 1:
+        raise StatisticsError(f"{design.questions} questions, {design.baseline_repeats} baseline repeats")
+    if not 0 < design.within <= 1:
+        raise StatisticsError(f"a within-question variance of {design.within}", hint="it lies in (0, 0.5]")
+    check_level(design.alpha)
+    check_level(design.alpha_pass)
+    return design
+
+
+def repeats_for(design: Design, margin: float) -> int | None:
+    """Repeats of the candidate that prove `margin`; None where no number does.
+
+    m_max = ceil(1/(margin^2 Q/(W (z_{aF/C} + z_{aP})^2 1.15) - 1/n_b)); it may exceed MOST_REPEATS.
+    """
+    room = _room(design, margin) - 1 / design.baseline_repeats
+    return math.ceil(1 / room) if room > 0 else None
+
+
+def baseline_repeats_for(design: Design, margin: float, *, repeats: int = MOST_REPEATS) -> int | None:
+    """Baseline repeats with which `repeats` of the candidate prove `margin`; None where no number does."""
+    room = _room(design, margin) - 1 / repeats
+    return math.ceil(1 / room) if room > 0 else None
+
+
+def provable_margin(design: Design, repeats: int) -> float:
+    """The smallest margin that `repeats` of the candidate prove with this baseline."""
+    return _reach(design) * math.sqrt(SEQUENTIAL_COST) * _standard_error(design, repeats)
+
+
+def detectable_drop(design: Design, repeats: int, *, power: float = POWER) -> float:
+    """The drop that the regression test finds with probability `power` when the budget is spent.
+
+    (z_{aF/C} + z_power) sqrt(W/Q (1/n_b + 1/m)): 3.61 standard errors at 1 %, one cell, 90 %.
+    """
+    check_level(power)
+    design = checked(design)
+    return (_upper(design.alpha / design.cells) + _upper(1 - power)) * _standard_error(design, repeats)
+
+
+def repeats_to_decide(
+    design: Design, difference: float, *, margin: float, tolerated_loss: float
+) -> int | None:
+    """Repeats after which one of the tests would probably decide, if the observed difference is the true one.
+
+    None where the noise of the baseline alone hides it, however many samples are drawn.
+    """
+    design = checked(design)
+    needed = []
+    for distance, level in (
+        (-(difference + tolerated_loss), design.alpha / design.cells),
+        (difference + margin, design.alpha_pass),
+    ):
+        if distance > 0:
+            room = distance**2 * design.questions / (design.within * _upper(level) ** 2 * SEQUENTIAL_COST)
+            room -= 1 / design.baseline_repeats
+            needed += [math.ceil(1 / room)] if room > 0 else []
+    return min(needed, default=None)
+
+
+def _room(design: Design, margin: float) -> float:
+    """1/n_b + 1/m at which the margin is just proven."""
+    if not 0 < margin < 1:
+        raise StatisticsError(f"the margin is {margin}", hint="give one between 0 and 1, such as 0.03")
+    design = checked(design)
+    return margin**2 * design.questions / (design.within * _reach(design) ** 2 * SEQUENTIAL_COST)
+
+
+def _reach(design: Design) -> float:
+    return _upper(design.alpha / design.cells) + _upper(design.alpha_pass)
+
+
+def _standard_error(design: Design, repeats: int) -> float:
+    return math.sqrt(design.within / design.questions * (1 / design.baseline_repeats + 1 / repeats))
+
+
+def _upper(alpha: float) -> float:
+    return -float(ndtri(alpha))

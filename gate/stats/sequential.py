@@ -1,0 +1,266 @@
+"""The sequence of looks at one cell: what is fixed before the first, and where it stops.
+
+The live pipeline and the decision from a stored record both go through `follow`, and the simulations
+through `settle`, so that what is proven about one holds for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gate.errors import RecordError
+from gate.sequence import Block, blocks
+from gate.stats.boundaries import boundaries, look_times
+from gate.stats.looks import Floats, LookStatistics, Moments, asked_statistics, baseline_moments
+
+NEAR_BOUNDARY: Final = 0.3
+"""Closer than this to a boundary, the next block is not sent ahead: it would probably be paid for in vain."""
+
+_CORRECT, _NOT_ASKED = ord("1"), ord(".")
+
+
+class Terms(NamedTuple):
+    """The numbers of one cell's test, all declared before its first look.
+
+    Args:
+        margin: the drop that must be ruled out.
+        tolerated_loss: d0, the drop that does not count.
+        alpha: error of this cell's regression test, already split over the family.
+        alpha_pass: error of this cell's pass test.
+        max_repeats: m_max, the budget in passes.
+    """
+
+    margin: float
+    tolerated_loss: float
+    alpha: float
+    alpha_pass: float
+    max_repeats: int
+
+
+@dataclass(frozen=True)
+class SequencePlan:
+    """Everything about the looks that does not depend on the candidate.
+
+    Shapes: `correct` (Q,), of `repeats` samples each; `columns` one index array a block; `times`,
+    `upper_regression` and `upper_pass` one number a block.
+    """
+
+    terms: Terms
+    correct: Floats
+    repeats: Floats
+    moments: Moments
+    blocks: tuple[Block, ...]
+    columns: tuple[NDArray[np.intp], ...]
+    times: tuple[float, ...]
+    upper_regression: tuple[float, ...]
+    upper_pass: tuple[float, ...]
+
+    @property
+    def look_at(self) -> tuple[int, ...]:
+        """Cumulative samples at each look, as a run record declares them."""
+        return tuple(block.samples_after for block in self.blocks)
+
+    @property
+    def first_pass(self) -> int:
+        """How many blocks make up the first pass."""
+        return sum(block.repeat == 0 for block in self.blocks)
+
+    def asked(self, number: int) -> NDArray[np.intp]:
+        """Indices of the questions asked by the end of block `number`."""
+        return (
+            self.columns[number] if number >= self.first_pass else np.concatenate(self.columns[: number + 1])
+        )
+
+
+class Settled(NamedTuple):
+    """Where a sequence stops. Shapes: (...) each.
+
+    stop: index of the first look at which a boundary is crossed, -1 for none.
+    dropped, held: whether the regression boundary, the pass boundary is crossed there.
+    """
+
+    stop: NDArray[np.intp]
+    dropped: NDArray[np.bool_]
+    held: NDArray[np.bool_]
+
+
+class Course(NamedTuple):
+    """What the outcomes so far say.
+
+    looks: statistics at each complete block, up to the stop.
+    stop: number of the block at which a boundary was crossed, None while none is.
+    dropped, held: which boundaries were crossed there.
+    complete: leading blocks that are complete.
+    beyond: samples after the stop, or after the first incomplete block.
+    """
+
+    looks: tuple[LookStatistics, ...]
+    stop: int | None
+    dropped: bool
+    held: bool
+    complete: int
+    beyond: int
+
+
+def plan_sequence(
+    questions: Sequence[str], correct: ArrayLike, repeats: int, terms: Terms, *, question_order_seed: str
+) -> SequencePlan:
+    """Lay down blocks, information times and boundaries of one cell.
+
+    Args:
+        questions: Q ids, ascending.
+        correct: correct answers of the baseline, shape (Q,).
+        repeats: n_b, the baseline's samples a question.
+        terms: margin, error levels and budget.
+        question_order_seed: orders the first pass.
+
+    Raises:
+        StatisticsError: a level or a count out of range.
+    """
+    k = np.asarray(correct, dtype=np.float64)
+    n = np.asarray(float(repeats))
+    total = len(questions)
+    plan = blocks(questions, question_order_seed, terms.max_repeats)
+    place = {question: i for i, question in enumerate(questions)}
+    first = [np.sort([place[q] for q in b.questions]) for b in plan if b.repeat == 0]
+    columns = (*first, *(np.arange(total) for b in plan if b.repeat > 0))
+    times = look_times(
+        [b.samples_after / total for b in plan], baseline_repeats=repeats, max_repeats=terms.max_repeats
+    )
+    return SequencePlan(
+        terms=terms,
+        correct=k,
+        repeats=n,
+        moments=baseline_moments(k, n),
+        blocks=plan,
+        columns=columns,
+        times=times,
+        upper_regression=boundaries(times, terms.alpha),
+        upper_pass=boundaries(times, terms.alpha_pass),
+    )
+
+
+def settle(z_regression: Floats, z_pass: Floats, c_regression: Floats, c_pass: Floats) -> Settled:
+    """The first look at which either boundary is crossed.
+
+    Args:
+        z_regression: shape (..., K).
+        z_pass: shape (..., K), -inf where the pass test is not available.
+        c_regression: broadcastable to (..., K).
+        c_pass: broadcastable to (..., K).
+    """
+    dropped, held = z_regression >= c_regression, z_pass >= c_pass
+    crossed = dropped | held
+    any_crossed = crossed.any(axis=-1)
+    first = crossed.argmax(axis=-1)
+    at = np.expand_dims(first, -1)
+    return Settled(
+        stop=np.where(any_crossed, first, -1),
+        dropped=np.take_along_axis(dropped, at, -1)[..., 0] & any_crossed,
+        held=np.take_along_axis(held, at, -1)[..., 0] & any_crossed,
+    )
+
+
+def follow(plan: SequencePlan, outcomes: Sequence[str]) -> Course:
+    """Recompute every look from the outcomes, up to the first crossed boundary.
+
+    Args:
+        plan: what was fixed before.
+        outcomes: one string of Q characters a repeat, as in a run record.
+
+    Raises:
+        RecordError: more repeats than declared, or a repeat that does not have Q characters.
+    """
+    table = _table(plan, outcomes)
+    asked = table != _NOT_ASKED
+    right = table == _CORRECT
+    complete = _complete_blocks(plan, asked)
+    statistics = _statistics(plan, right, complete)
+    z_f = np.array([float(look.z_regression) for look in statistics])
+    z_p = np.array([-np.inf if look.z_pass is None else float(look.z_pass) for look in statistics])
+    stop = None
+    dropped = held = False
+    if statistics:
+        found = settle(
+            z_f, z_p, np.array(plan.upper_regression[:complete]), np.array(plan.upper_pass[:complete])
+        )
+        if found.stop >= 0:
+            stop, dropped, held = int(found.stop), bool(found.dropped), bool(found.held)
+    used = complete if stop is None else stop + 1
+    last = used if stop is not None else min(used + 1, len(plan.blocks))
+    beyond = int(asked.sum()) - _asked_within(plan, asked, last)
+    return Course(statistics[:used], stop, dropped, held, complete, beyond)
+
+
+def near_boundary(plan: SequencePlan, number: int, look: LookStatistics) -> bool:
+    """Whether either statistic is within 0.3 of its boundary, so that the next look may well stop."""
+    close = float(look.z_regression) > plan.upper_regression[number] - NEAR_BOUNDARY
+    if look.z_pass is None:
+        return close
+    return close or float(look.z_pass) > plan.upper_pass[number] - NEAR_BOUNDARY
+
+
+def _table(plan: SequencePlan, outcomes: Sequence[str]) -> NDArray[np.uint8]:
+    total = len(plan.correct)
+    if len(outcomes) > plan.terms.max_repeats:
+        raise RecordError(f"{len(outcomes)} repeats, but {plan.terms.max_repeats} were declared")
+    if any(len(row) != total for row in outcomes):
+        raise RecordError(f"a repeat does not have one outcome for each of the {total} questions")
+    return np.frombuffer("".join(outcomes).encode("ascii"), dtype=np.uint8).reshape(len(outcomes), total)
+
+
+def _complete_blocks(plan: SequencePlan, asked: NDArray[np.bool_]) -> int:
+    """How many blocks, from the first on, have every sample."""
+    full: NDArray[np.bool_] = np.asarray(asked.all(axis=1))
+    for number, (block, columns) in enumerate(zip(plan.blocks, plan.columns, strict=True)):
+        if block.repeat >= len(asked):
+            return number
+        if not (full[block.repeat] or (block.repeat == 0 and asked[0, columns].all())):
+            return number
+    return len(plan.blocks)
+
+
+def _asked_within(plan: SequencePlan, asked: NDArray[np.bool_], number: int) -> int:
+    """Samples that were asked in the first `number` blocks."""
+    rows = zip(plan.blocks[:number], plan.columns, strict=False)
+    return sum(int(asked[b.repeat, columns].sum()) for b, columns in rows if b.repeat < len(asked))
+
+
+def _statistics(plan: SequencePlan, right: NDArray[np.bool_], complete: int) -> tuple[LookStatistics, ...]:
+    """The looks at the complete blocks; those after full passes in one go."""
+    first = plan.first_pass
+    looks = []
+    for number in range(min(complete, first - 1)):
+        columns = plan.asked(number)
+        looks.append(
+            _look(plan, plan.correct[columns], right[0, columns].astype(np.float64), np.asarray(1.0))
+        )
+    passes = complete - first + 1
+    if passes > 0:
+        counts = right[:passes].cumsum(axis=0, dtype=np.float64)
+        looks += _rows(_look(plan, plan.correct, counts, np.arange(1.0, passes + 1)[:, None]))
+    return tuple(looks)
+
+
+def _look(plan: SequencePlan, k: Floats, s: Floats, m: Floats) -> LookStatistics:
+    return asked_statistics(
+        k,
+        plan.repeats,
+        s,
+        m,
+        plan.moments,
+        margin=plan.terms.margin,
+        tolerated_loss=plan.terms.tolerated_loss,
+    )
+
+
+def _rows(looks: LookStatistics) -> list[LookStatistics]:
+    """One LookStatistics a look, from one whose fields have a leading axis of looks."""
+    count = len(looks.difference)
+    columns = [[None] * count if field is None else np.broadcast_to(field, (count,)) for field in looks]
+    return [LookStatistics(*row) for row in zip(*columns, strict=True)]
