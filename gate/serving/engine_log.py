@@ -112,6 +112,11 @@ SHAPES: Final = (
         fallback="cuda_graph",
     ),
     LineShape(
+        re.compile(r"Unknown kv_cache_quant_algo .* Falling back to 'auto'"),
+        "0.32.0 utils/torch_utils.py (reconstructed)",
+        fallback="kv_cache_dtype",
+    ),
+    LineShape(
         re.compile(r"^Your device .* doesn't support .*\. Falling back to .* for compatibility"),
         "0.32.0 config/model.py (reconstructed)",
         fallback="dtype",

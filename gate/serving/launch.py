@@ -81,12 +81,12 @@ class LocalProcess:
     def check(self) -> None:
         """Raise `UsageError` if the command, the model folder or an argument is wrong."""
         check_server_args(self.server_args)
-        self.environment()
         if not self.command or shutil.which(self.command[0], path=self.outer.get("PATH")) is None:
             raise UsageError(
                 f"engine command {' '.join(self.command) or '(empty)'!r} not found",
                 hint="install the engine so that `vllm` is on PATH, or give --engine-command",
             )
+        self.environment()
         check_model(self.model)
 
     def argv(self, port: int) -> list[str]:

@@ -54,6 +54,10 @@ class Tree:
         """The engine's own named processes (vLLM titles them `VLLM::EngineCore`, `VLLM::Worker...`)."""
         return tuple(process for process in self._seen.values() if process.name.startswith("VLLM::"))
 
+    def lost_workers(self) -> tuple[Remembered, ...]:
+        """Workers that no longer run: vLLM never ends one while it serves."""
+        return tuple(worker for worker in self.workers() if not find(worker))
+
     def listens_on(self, port: int) -> bool:
         """Whether one of them holds `port`: a stranger that answers there is not our engine."""
         return any(_listens(process, port) for process in self.alive())

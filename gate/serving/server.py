@@ -172,10 +172,8 @@ class Server:
     async def _follow_processes(self) -> str:
         while True:
             await asyncio.to_thread(self._tree.update)
-            running = set(self._tree.alive())
-            for worker in self._tree.workers():
-                if worker not in running:
-                    return f"the engine's process {worker.name} (pid {worker.pid}) is gone"
+            if lost := self._tree.lost_workers():
+                return _tell_lost(lost)
             await asyncio.sleep(WATCH_SECONDS)
 
     async def _watch_health(self) -> str:
@@ -197,6 +195,8 @@ class Server:
         await asyncio.wait([self._reading], timeout=SETTLE_SECONDS)
         if self._process.returncode is not None:
             reason = f"the engine {describe_exit(self._process.returncode)}"
+        elif lost := self._tree.lost_workers():
+            reason = _tell_lost(lost)
         return self._error(f"{reason}, {time.monotonic() - self._started:.0f} s after its start")
 
     def _error(self, what: str, hint: str | None = None) -> EngineError:
@@ -280,6 +280,11 @@ async def _start(launcher: Launcher, port: int, stop_seconds: float) -> asyncio.
         env=launcher.environment(),
         start_new_session=True,
     )
+
+
+def _tell_lost(workers: tuple[Remembered, ...]) -> str:
+    names = ", ".join(f"{worker.name} (pid {worker.pid})" for worker in workers)
+    return f"the engine's process {names} is gone"
 
 
 async def _unless_torn(work: Coroutine[Any, Any, None]) -> None:

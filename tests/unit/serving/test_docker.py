@@ -1,0 +1,98 @@
+"""`docker run` as a list: locked down, named, values of variables kept out of the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from gate.errors import UsageError
+from gate.serving.docker import DockerContainer
+
+DIGEST = "rocm/vllm@sha256:" + "a" * 64
+
+
+def container(**changes: object) -> DockerContainer:
+    settings: dict[str, object] = {
+        "image": DIGEST,
+        "name": "gate-1",
+        "model": "org/name",
+        "served_model": "m",
+        "user": "1000:1000",
+        "outer": {"PATH": "/usr/bin", "HOME": "/home/u", "GITHUB_TOKEN": "x", "HIP_VISIBLE_DEVICES": "0"},
+    }
+    return DockerContainer(**(settings | changes))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").write_text("{}")
+    return tmp_path
+
+
+def test_the_whole_command(model):
+    argv = container(
+        model=str(model), env={"VLLM_ROCM_USE_AITER": "1"}, server_args=["--moe-backend", "triton"]
+    ).argv(4321)
+    names = [argv[i + 1] for i, part in enumerate(argv) if part == "--env"]
+    without_env = [p for i, p in enumerate(argv) if p != "--env" and argv[i - 1] != "--env"]
+    assert without_env == [
+        *("docker", "run", "--rm", "--init", "--name", "gate-1"),
+        *("--user", "1000:1000", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *("--device", "/dev/kfd", "--device", "/dev/dri", "--group-add", "video"),
+        *("--ipc", "host", "--shm-size", "16g", "--publish", "127.0.0.1:4321:8000"),
+        *("--mount", f"type=bind,source={model},target=/model,readonly"),
+        *("--entrypoint", "vllm", DIGEST, "serve", "/model", "--host", "0.0.0.0", "--port", "8000"),  # noqa: S104
+        *("--served-model-name", "m", "--moe-backend", "triton", "--no-enable-log-requests"),
+    ]
+    assert {"VLLM_ROCM_USE_AITER", "HIP_VISIBLE_DEVICES", "VLLM_LOGGING_LEVEL", "HOME"} <= set(names)
+    assert not {"PATH", "GITHUB_TOKEN"} & set(names)
+
+
+def test_values_travel_in_the_clients_environment_and_its_settings_stay_the_users():
+    environment = container(env={"VLLM_ROCM_USE_AITER": "1"}).environment()
+    assert environment["VLLM_ROCM_USE_AITER"] == "1"
+    assert environment["HOME"] == "/tmp"  # noqa: S108
+    assert environment["DOCKER_CONFIG"] == "/home/u/.docker"
+    assert environment["PATH"] == "/usr/bin"
+    assert "GITHUB_TOKEN" not in environment
+
+
+def test_a_hub_model_comes_from_a_cache_that_is_mounted_read_only(tmp_path):
+    made = container(hf_home=tmp_path)
+    assert f"type=bind,source={tmp_path},target=/hf,readonly" in made.argv(1)
+    assert made.environment()["HF_HOME"] == "/hf"
+    assert made.environment()["HF_HUB_OFFLINE"] == "1"
+
+
+def test_devices_follow_the_accelerator():
+    assert container(accelerator="cuda").argv(1)[12:14] == ["--gpus", "all"]
+    assert "--device" not in container(accelerator="cpu").argv(1)
+    groups = container(groups=["video", "110"]).argv(1)
+    assert groups[groups.index("110") - 1] == "--group-add"
+
+
+def test_the_container_is_removed_by_name():
+    assert container().cleanup() == [["docker", "rm", "--force", "gate-1"]]
+    assert not container().listens_itself
+
+
+def test_root_is_refused(tmp_path):
+    (tmp_path / "docker").write_text("#!/bin/sh\n")
+    (tmp_path / "docker").chmod(0o755)
+    with pytest.raises(UsageError, match="as root"):
+        container(user="0:0", outer={"PATH": str(tmp_path)}).check()
+    container(outer={"PATH": str(tmp_path)}).check()
+
+
+def test_a_missing_docker_is_told():
+    with pytest.raises(UsageError, match="docker not found"):
+        container(outer={"PATH": "/nowhere"}).check()
+
+
+def test_a_path_that_docker_would_read_as_options_is_refused(tmp_path):
+    (tmp_path / "docker").write_text("#!/bin/sh\n")
+    (tmp_path / "docker").chmod(0o755)
+    odd = tmp_path / "a,readonly=false"
+    odd.mkdir()
+    (odd / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match="comma"):
+        container(model=str(odd), outer={"PATH": str(tmp_path)}).check()

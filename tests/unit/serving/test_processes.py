@@ -1,0 +1,93 @@
+"""Processes remembered by pid and creation time; orphans of a dead gate ended, nobody else's touched."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from gate.errors import UsageError
+from gate.serving import processes
+from gate.serving.processes import Remembered, Tree, end_orphans, find, kill, remember, state_folder
+
+SLEEP = "import sys, time; print('up', flush=True); time.sleep(600)"
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", SLEEP], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_a_process_is_found_again_and_a_reused_pid_is_not(sleeper):
+    known = remember(sleeper.pid)
+    assert known is not None
+    assert find(known) == psutil.Process(sleeper.pid)
+    assert find(known._replace(created=known.created - 60)) is None
+
+
+def test_a_zombie_does_not_run(sleeper):
+    known = remember(sleeper.pid)
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    assert find(known) is None
+
+
+def test_a_pid_that_never_was_is_not_remembered():
+    assert remember(2**22 + 1) is None
+    assert find(Remembered(2**22 + 1, 0.0, "x")) is None
+
+
+def test_a_tree_remembers_and_ends_and_forgets_its_state_file(sleeper, tmp_path):
+    tree = Tree(sleeper.pid, tmp_path / "e.json")
+    tree.update()
+    noted = json.loads((tmp_path / "e.json").read_text())
+    assert noted["owner"][0] == os.getpid()
+    assert [entry[0] for entry in noted["processes"]] == [sleeper.pid]
+    assert not tree.listens_on(1)
+    assert tree.end() == ()
+    assert tree.alive() == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_whose_gate_is_dead_is_ended(sleeper, tmp_path):
+    dead = [2**22 + 1, 0.0, "gate"]
+    state = {"owner": dead, "processes": [remember(sleeper.pid), [2**22 + 2, 0.0, "gone"]]}
+    (tmp_path / "engine-1.json").write_text(json.dumps(state))
+    assert [process.pid for process in end_orphans(tmp_path)] == [sleeper.pid]
+    assert not psutil.pid_exists(sleeper.pid)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_whose_gate_lives_is_left_alone(sleeper, tmp_path):
+    state = {"owner": remember(os.getpid()), "processes": [remember(sleeper.pid)]}
+    (tmp_path / "engine-1.json").write_text(json.dumps(state))
+    assert end_orphans(tmp_path) == ()
+    assert sleeper.poll() is None
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("torn", ["", "{", '{"owner": 1}', '{"owner": [1], "processes": []}'])
+def test_a_torn_state_file_is_removed(tmp_path, torn):
+    (tmp_path / "engine-1.json").write_text(torn)
+    assert end_orphans(tmp_path) == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_state_folder_must_be_ours(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert state_folder().parent == tmp_path
+    monkeypatch.setattr(processes.os, "getuid", lambda: 4242)
+    (tmp_path / "vllm-eval-gate-4242").mkdir()
+    with pytest.raises(UsageError, match="belongs to somebody else"):
+        state_folder()
+
+
+def test_killing_nobody_is_harmless():
+    assert kill([]) == ()
