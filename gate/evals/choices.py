@@ -43,7 +43,8 @@ class ChoiceTask:
 
     Attributes:
         read: the letter that a text settles on, or None.
-        grades_truncated: grade what there is of a truncated answer, as gpt_oss.evals does.
+        as_gpt_oss: grade what there is of a truncated answer, and of two options with the right text only
+            the first is right, as in gpt_oss.evals.
     """
 
     name: str
@@ -54,7 +55,7 @@ class ChoiceTask:
     items: Mapping[str, Item] = field(repr=False)
     order: Order = field(repr=False, default=option_permutation)
     read: Callable[[str, str], str | None] = field(repr=False, default=read_letter)
-    grades_truncated: bool = False
+    as_gpt_oss: bool = False
 
     @property
     def endpoint(self) -> Endpoint:
@@ -90,16 +91,18 @@ class ChoiceTask:
     def grade(self, question_id: str, repeat: int, stream: str, answer: Answer) -> Outcome:
         """Correct if the letter read stands before the right option's text; invalid if none is read.
 
-        A truncated answer is invalid whatever it says so far; with `grades_truncated` it is correct if
-        what there is of it is.
+        A truncated answer is invalid whatever it says so far; with `as_gpt_oss` it is correct if what
+        there is of it is.
         """
         whole = answer.finish is Finish.STOP
-        if not whole and not self.grades_truncated:
+        if not whole and not self.as_gpt_oss:
             return Outcome.INVALID
         item, options = self.items[question_id], self._ordered(question_id, repeat, stream)
         letters = _LETTERS[: len(options)]
+        right = item.options[item.correct]
+        accepted = [letter for letter, text in zip(letters, options, strict=True) if text == right]
         letter = self.read(answer.text, letters)
-        if letter and letter in letters and options[letters.index(letter)] == item.options[item.correct]:
+        if letter in (accepted[:1] if self.as_gpt_oss else accepted):
             return Outcome.CORRECT
         return Outcome.WRONG if letter and whole else Outcome.INVALID
 

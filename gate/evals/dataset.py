@@ -162,6 +162,7 @@ def read_csv(dataset: Dataset, columns: Sequence[str]) -> list[Row]:
     """
     reader = csv.DictReader(io.StringIO(_text(dataset), newline=""), strict=True)
     rows: list[Row] = []
+    line = 1
     try:
         missing = [name for name in columns if name not in (reader.fieldnames or ())]
         if missing:
@@ -173,7 +174,7 @@ def read_csv(dataset: Dataset, columns: Sequence[str]) -> list[Row]:
             rows.append(Row(line, cells))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DatasetError(f"not CSV: {error}", where=f"{dataset.where}:{reader.line_num}") from error
+        raise DatasetError(f"not CSV: {error}", where=f"{dataset.where}:{line}") from error
     _check_text(dataset, rows, columns)
     return rows
 

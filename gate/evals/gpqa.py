@@ -69,7 +69,7 @@ def load_gpqa(
         items={name: items[name] for name in order.questions},
         order=order,
         read=lambda text, _letters: read_letter_gpt_oss(text),
-        grades_truncated=True,
+        as_gpt_oss=True,
     )
 
 
