@@ -26,7 +26,7 @@ class Changed(Exception):
 
 
 def read_bytes(path: Path, *, limit: int, error: type[GateError]) -> bytes:
-    """The whole file, refused by its size before a byte of it is read.
+    """The whole file; of one that is larger than `limit` no more than that is held.
 
     Args:
         path: a regular file.
@@ -38,7 +38,7 @@ def read_bytes(path: Path, *, limit: int, error: type[GateError]) -> bytes:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise error("is not a regular file", where=str(path))
-            data = file.read(limit + 1) if status.st_size <= limit else b""
+            data = file.read(limit + 1)
     except OSError as problem:
         raise error(f"cannot be read: {problem.strerror}", where=str(path)) from problem
     size = max(status.st_size, len(data))

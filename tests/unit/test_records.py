@@ -120,7 +120,12 @@ def test_a_record_that_contradicts_itself_is_refused_naming_the_field(
 def test_an_error_never_repeats_what_a_hostile_record_says() -> None:
     said = refusal(**{"\x1b[31m::error::boo": 1, "family_size": "the text of a question"})
     assert "the text" not in said
-    assert "\x1b" not in said
+    assert "??31m??" in refusal(**{"\x1b[31m::error::boo": 1})
+
+
+def test_a_graded_sample_has_a_finish_reason() -> None:
+    said = refusal(finish=["sss.s"] * 4, tokens=[[0] * 5] * 4)
+    assert "disagree in repeat 0, question 3" in said
 
 
 def test_not_asked_samples_have_no_tokens() -> None:

@@ -99,6 +99,12 @@ def test_what_contradicts_itself_is_never_saved(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "gfx950").touch()
+    with pytest.raises(BaselineError, match=r"aiter\.json: cannot be written: (Not a directory|File exists)"):
+        save(baseline_path(tmp_path, CELL), STORED, replaces=None)
+
+
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(BaselineError, match=r"aiter\.json: cannot be read: No such file"):
         load(baseline_path(tmp_path, CELL))
@@ -184,9 +190,9 @@ def test_any_other_spelling_of_the_same_content_is_a_hand_edit(text: str) -> Non
 
 
 def test_a_newer_schema_names_the_gate_that_wrote_it() -> None:
-    text = TEXT.replace("baseline/1", "baseline/2").replace(
-        '"gate_version":"0.1.0"', '"gate_version":"0.10.2"', 1
-    )
+    text = TEXT.replace("baseline/1", "baseline/2")
+    for version in ("0.10.2", "0.9.0"):
+        text = text.replace('"gate_version":"0.1.0"', f'"gate_version":"{version}"', 1)
     said = refusal(text)
     assert "has the schema vllm-eval-gate/baseline/2" in said
     assert "install vllm-eval-gate >= 0.10.2" in said
