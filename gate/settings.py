@@ -90,6 +90,11 @@ class TaskSettings(Frozen):
             filled.setdefault("endpoint", by_protocol.get(str(filled["protocol"]), "responses"))
         return filled
 
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing: one in the number of options; 0 where the answer is open."""
+        return 0.0 if self.name == "gsm8k" else 1 / (1 + len(self.columns.incorrect))
+
     @model_validator(mode="after")
     def _protocol_belongs_to_the_task(self) -> TaskSettings:
         known = PROTOCOLS[self.name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from gate.baseline.check import FINISH_NAMES
-from gate.baseline.store import sha256
+from gate.baseline.store import baseline_path, load, sha256
 from gate.errors import BaselineError
-from gate.model import Baseline, BaselineRun, Finish, Reference
+from gate.model import Baseline, BaselineRun, Cell, Finish, Reference
 
 POOLING_ALPHA: Final = 0.01
 
@@ -87,6 +88,12 @@ def pool(baseline: Baseline) -> Reference:
         sha256=sha256(baseline),
         fingerprint=baseline.fingerprint,
     )
+
+
+def reference_of(root: Path, cell: Cell) -> Reference | None:
+    """The pooled baseline of a cell; None where nothing is stored. Raises BaselineError."""
+    path = baseline_path(root, cell)
+    return pool(load(path)) if path.exists() else None
 
 
 def require_homogeneous(runs: Sequence[BaselineRun], *, where: str) -> Homogeneity:

@@ -22,6 +22,7 @@ _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome if outcome is 
 _FINISHES: Final = {finish.value: finish for finish in Finish if finish is not Finish.NOT_ASKED}
 _ID_DIGITS: Final = frozenset("0123456789abcdef")
 _ID_LENGTH: Final = 12
+_HEADER_LIMIT: Final = 100_000
 
 
 class Journal:
@@ -59,6 +60,18 @@ class Journal:
             os.close(descriptor)
             raise
         return journal
+
+    @staticmethod
+    def stored_key(path: Path) -> Mapping[str, Any] | None:
+        """The key in the header of the journal at `path`; None where there is no whole header."""
+        if not path.exists():
+            return None
+        with path.open("rb") as lines:
+            header = lines.readline(_HEADER_LIMIT)
+        if not header.endswith(b"\n"):
+            return None
+        key = _decoded(header, f"{path}:1").get("key")
+        return key if isinstance(key, dict) else None
 
     @property
     def samples(self) -> Mapping[tuple[str, int], Sample]:

@@ -21,6 +21,7 @@ import re
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -41,7 +42,7 @@ class Stub:
         self.first: int | None = None
         self.retry_after: str | None = None
         self.dies_after: int | None = options.dies_after
-        self.healthy = True
+        self.healthy = not options.never_healthy
         self.requests = 0
         self.in_flight = 0
         self.most_in_flight = 0
@@ -215,11 +216,18 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--fault", default=os.environ.get("STUB_FAULT"))
     parser.add_argument("--dies-after", type=int, help="requests, then SIGKILL")
+    parser.add_argument("--log", type=Path, help="print this file's lines first, as the engine's own log")
+    parser.add_argument("--exit", type=int, help="exit with this status instead of serving")
+    parser.add_argument("--never-healthy", action="store_true")
     return parser.parse_known_args(argv)[0]  # an engine takes many options that mean nothing here
 
 
 def main() -> None:
     options = arguments(sys.argv[1:])
+    if options.log:
+        print(options.log.read_text(encoding="utf-8"), flush=True)
+    if options.exit is not None:
+        sys.exit(options.exit)
     listening = socket.create_server((options.host, options.port), backlog=1024)
     print(f"listening on {listening.getsockname()[1]}", flush=True)
     web.run_app(application(options), sock=listening, print=None, access_log=None)

@@ -1,0 +1,41 @@
+"""`gate attest`: what really ran, from a log alone, held against what the config expects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from gate.cells import cells_of
+from gate.errors import Exit, UsageError
+from gate.model import Evidence, EvidenceCheck
+from gate.serving.engine_log import check_evidence, read_evidence
+
+# A log is the same on every architecture; the cell's arch is not looked at.
+ANY_ARCH = "any"
+
+
+class Attested(NamedTuple):
+    """What the log proves, and each expectation beside it."""
+
+    evidence: Evidence
+    checks: tuple[EvidenceCheck, ...]
+
+    @property
+    def exit_code(self) -> Exit:
+        """PASS where every expectation is confirmed, NOT_MEASURED otherwise."""
+        return Exit.PASS if all(check.ok for check in self.checks) else Exit.NOT_MEASURED
+
+
+def attest_log(config: Path, backend: str, log: Path) -> Attested:
+    """Read the log line by line (it may be large) and check it against one backend of the config.
+
+    Raises:
+        ConfigError, UsageError: the config is wrong, has no such backend, or the log cannot be read.
+    """
+    (spec,) = cells_of([config], arch=ANY_ARCH, backends=[backend])
+    try:
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            evidence = read_evidence(lines)
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(log)) from error
+    return Attested(evidence, check_evidence(evidence, spec.expect, spec.allow_fallback))

@@ -1,0 +1,79 @@
+"""`gate check`: decide again from run records alone, with the configs and baselines at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gate import records
+from gate.baseline.pool import reference_of
+from gate.cells import CellSpec, cells_of
+from gate.decide import decide_cell, unmeasured
+from gate.errors import RecordError
+from gate.model import CellResult, GateReport, Reference, RunRecord
+from gate.reporting import assemble, fail_on_verdicts
+from gate.serving.engine_log import check_evidence
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What the command line asked for."""
+
+    records: Path
+    paths: tuple[Path, ...]
+    baselines: Path
+    arch: str | None = None
+    backends: tuple[str, ...] = ()
+    family_size: int | None = None
+    fail_on: str | None = None
+
+
+def check_records(request: CheckRequest) -> GateReport:
+    """Hold each expected cell's record against its baseline; nothing a record says of itself is believed.
+
+    The configs say which cells are expected: one without a record is `not_measured`, never absent.
+
+    Raises:
+        RecordError: a record cannot be read, or is of a cell that the configs do not define.
+        ConfigError, BaselineError, UsageError: a file at hand is wrong.
+    """
+    fail_on = fail_on_verdicts(request.fail_on)
+    specs = cells_of(request.paths, arch=request.arch, backends=request.backends)
+    found = {record.cell: record for record in records.read_all(request.records)}
+    if strangers := sorted(str(cell) for cell in found.keys() - {spec.cell for spec in specs}):
+        raise RecordError(
+            f"no config at hand defines the cell {strangers[0]}",
+            where=str(request.records),
+            hint="name the configs or lists that the records were made from",
+        )
+    family_size = request.family_size or len(specs)
+    results = [_result(spec, found.get(spec.cell), request.baselines, family_size) for spec in specs]
+    return assemble(
+        results,
+        fail_on=fail_on,
+        commit=None,
+        family_size=family_size,
+        alpha=max(spec.gate.alpha for spec in specs),
+        now=datetime.now(UTC),
+    )
+
+
+def judge(spec: CellSpec, record: RunRecord, reference: Reference | None, family_size: int) -> CellResult:
+    """The verdict on one record, with the evidence it carries held against the config."""
+    return decide_cell(
+        record,
+        reference,
+        checks=check_evidence(record.evidence, spec.expect, spec.allow_fallback) if record.outcomes else (),
+        settings=spec.gate,
+        family_size=family_size,
+        chance=spec.task.chance,
+        tolerance=spec.tolerance,
+        accept_wider_margin=record.margin > spec.gate.margin,
+    )
+
+
+def _result(spec: CellSpec, record: RunRecord | None, baselines: Path, family_size: int) -> CellResult:
+    if record is None:
+        return unmeasured(spec.cell, "no run record of this cell arrived")
+    return judge(spec, record, reference_of(baselines, spec.cell), family_size)

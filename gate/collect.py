@@ -1,0 +1,103 @@
+"""`gate baseline collect`: fixed-size runs, added to the store one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gate import records
+from gate.baseline import collect, store
+from gate.decide import NextStep
+from gate.engine import launcher_for
+from gate.errors import MeasurementError
+from gate.model import Baseline, RunRecord
+from gate.outputs import Outputs
+from gate.plan import Plan, plan_collection, resumed
+from gate.report.progress import Progress
+from gate.run import RunRequest, measure_plan, provenance_of, select
+from gate.serving.signals import cancelled_by_signals
+
+
+@dataclass(frozen=True)
+class Collection:
+    """How many runs of how many repeats, and who answers for them."""
+
+    repeats: int
+    runs: int
+    accepted_by: str
+    reason: str
+
+
+def collect_baselines(request: RunRequest, collection: Collection, progress: Progress) -> tuple[Path, ...]:
+    """Measure `runs` fixed-size runs of every cell and add each to its baseline file.
+
+    The size is declared before a run starts. A run that fails or is cancelled leaves its journal, from
+    which the same command goes on; nothing incomplete enters the store.
+
+    Returns:
+        The baseline files written.
+
+    Raises:
+        MeasurementError: an engine failed, or did not run what the config says.
+        BaselineError: a run does not fit the stored ones.
+    """
+    return asyncio.run(_collect(request, collection, progress))
+
+
+async def _collect(request: RunRequest, collection: Collection, progress: Progress) -> tuple[Path, ...]:
+    written: dict[Path, None] = {}
+    with cancelled_by_signals() as received:
+        specs, found = select(request)
+        for spec in specs:
+            for number in range(collection.runs):
+                plan = plan_collection(
+                    spec,
+                    request.origins,
+                    repeats=collection.repeats,
+                    engine=request.engine.identity(found),
+                    provenance=provenance_of(spec, request, found),
+                )
+                outputs = Outputs(request.out / f"run-{number + 1}")
+                plan = resumed(plan, outputs.journal(spec.cell))
+                record = await _measure(plan, request, outputs, progress)
+                if record.failure is not None:
+                    raise MeasurementError(
+                        record.failure.message,
+                        where=str(spec.cell),
+                        hint="the same command goes on from the journal" if received else None,
+                    )
+                path = store.baseline_path(request.origins.baselines, spec.cell)
+                written[add_to_store(path, record, collection)] = None
+    return tuple(written)
+
+
+def add_to_store(path: Path, record: RunRecord, collection: Collection) -> Path:
+    """Add one complete run to the baseline file at `path`, which may not exist yet."""
+    before: Baseline | None = store.load(path) if path.exists() else None
+    after = collect.add_run(
+        before,
+        record,
+        accepted_by=collection.accepted_by,
+        reason=collection.reason,
+        date=datetime.now(UTC).date().isoformat(),
+    )
+    store.save(path, after, replaces=before)
+    return path
+
+
+def _go_on(record: RunRecord) -> NextStep:
+    """A run for the baseline is never looked at before it is complete."""
+    return NextStep(stop=False, lookahead=True, blocks_used=len(record.outcomes), looks=())
+
+
+async def _measure(plan: Plan, request: RunRequest, outputs: Outputs, progress: Progress) -> RunRecord:
+    launcher = launcher_for(plan, request.engine, request.origins.hf_home)
+    launcher.check()
+    progress.cell_started(plan.spec.cell, plan.max_repeats * len(plan.task.questions))
+    record = await measure_plan(
+        plan, launcher, outputs, progress, concurrency=request.concurrency, look=_go_on
+    )
+    records.write(records.record_path(outputs.records, plan.spec.cell), record)
+    return record

@@ -1,0 +1,115 @@
+"""Which engine is under test: how it is started, and what its own environment says of itself."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gate.errors import UsageError
+from gate.model import sha256_of
+from gate.plan import SERVED_MODEL, Plan
+from gate.serving import gpu
+from gate.serving.docker import DockerContainer
+from gate.serving.environment import inherited
+from gate.serving.launch import Launcher, LocalProcess
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found out before anything was started."""
+
+    engine: gpu.Engine | None
+    machine: gpu.Machine
+
+    def arch(self) -> str:
+        """The arch of this machine as the engine sees it; raises EngineError where nobody can tell."""
+        return gpu.detect_arch(self.engine, self.machine)
+
+    def provenance(self) -> dict[str, str]:
+        """Versions, driver and GPUs; `unknown` where nobody answers."""
+        return gpu.provenance(self.engine, self.machine)
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """A command on this machine, or a container image; `env` holds NAME=VALUE words."""
+
+    command: str = "vllm"
+    image: str | None = None
+    env: tuple[str, ...] = ()
+
+    def argv(self) -> list[str]:
+        """The command as a list; raises UsageError where it cannot be split or does not exist."""
+        try:
+            words = shlex.split(self.command)
+        except ValueError as error:
+            raise UsageError(f"--engine-command cannot be split: {error}") from error
+        if not words or shutil.which(words[0]) is None:
+            raise UsageError(
+                f"the engine's command {self.command!r} is not found",
+                hint="install vLLM so that `vllm` is on PATH, or say what starts it with --engine-command",
+            )
+        return words
+
+    def environment(self) -> dict[str, str]:
+        """The variables; raises UsageError for a word that is not NAME=VALUE."""
+        pairs = [text.partition("=") for text in self.env]
+        for name, equals, _ in pairs:
+            if not name or not equals:
+                raise UsageError(f"--engine-env {name!r} has no value", hint="write --engine-env NAME=VALUE")
+        return {name: value for name, _, value in pairs}
+
+    def identity(self, found: Found) -> str:
+        """One word for this engine with these variables and versions: another engine has another."""
+        return sha256_of([self.command, self.image, sorted(self.env), found.provenance()])[:16]
+
+
+def find_out(choice: EngineChoice) -> Found:
+    """Ask the engine's own Python, and the machine. Inside an image only the machine can be asked.
+
+    Raises:
+        UsageError: the engine's command does not exist.
+        EngineError: its Python does not answer.
+    """
+    if choice.image:
+        return Found(None, gpu.ask_machine())
+    python = gpu.engine_python(choice.argv())
+    return Found(gpu.ask_engine(python, inherited(os.environ)), gpu.ask_machine())
+
+
+def launcher_for(plan: Plan, choice: EngineChoice, hf_home: Path | None) -> Launcher:
+    """How the engine of one cell is started; `--engine-env` wins over the config's variables."""
+    spec = plan.spec
+    env = {**spec.env, **choice.environment()}
+    if choice.image:
+        return DockerContainer(
+            image=choice.image,
+            name=f"gate-{os.getpid()}-{spec.cell.config}-{spec.cell.backend}",
+            model=plan.model,
+            served_model=SERVED_MODEL,
+            server_args=spec.server_args,
+            env=env,
+            hf_home=hf_home,
+            accelerator=_accelerator(spec.cell.arch),
+            preset=spec.launch_preset,
+            trust_remote_code=spec.trust_remote_code,
+        )
+    return LocalProcess(
+        command=choice.argv(),
+        model=plan.model,
+        served_model=SERVED_MODEL,
+        server_args=spec.server_args,
+        env={**env, "HF_HOME": str(hf_home)} if hf_home else env,
+        preset=spec.launch_preset,
+        trust_remote_code=spec.trust_remote_code,
+    )
+
+
+def _accelerator(arch: str) -> Literal["rocm", "cuda", "cpu"]:
+    if arch == "cpu":
+        return "cpu"
+    return "rocm" if arch.startswith("gfx") else "cuda"

@@ -1,0 +1,187 @@
+"""What is known of a cell before a server starts: question set, fingerprint, baseline, budget, stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from gate.baseline.pool import reference_of
+from gate.cells import CellSpec
+from gate.decide import Budget, plan_budget
+from gate.evals.journal import Journal
+from gate.evals.task import Task, load_task
+from gate.fingerprint import fingerprint_of, model_revision
+from gate.model import Fingerprint, Reference, sha256_of
+from gate.sequence import Block, blocks, candidate_stream, new_stream
+
+CONVERSATION_DATE: Final = "2026-01-01"
+SERVED_MODEL: Final = "model-under-test"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One cell, ready to be measured: nothing in here needs a GPU.
+
+    `reference` is the pooled baseline; None where the cell has none, and for a collection, which is
+    compared with nothing. `model` is what the engine is told to load: a folder or a hub id. `replays` says
+    that the stream is that of a commit: the same samples whoever runs it again. `engine` tells one engine
+    under test from another: samples of two are never mixed in one journal.
+    """
+
+    purpose: Literal["gate", "baseline"]
+    spec: CellSpec
+    model: str
+    task: Task
+    fingerprint: Fingerprint
+    reference: Reference | None
+    max_repeats: int
+    budget: Budget | None
+    family_size: int
+    stream: str
+    replays: bool
+    engine: str
+    provenance: Mapping[str, str]
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Every block of the budget, in the order they are asked."""
+        return blocks(self.task.questions, self.stream, self.max_repeats)
+
+    @property
+    def margin(self) -> float:
+        """The drop that is to be ruled out: the config's, or the wider one that was accepted."""
+        return self.budget.margin if self.budget else self.spec.gate.margin
+
+    @property
+    def comparable(self) -> bool:
+        """Whether there is a baseline of the same fingerprint: without one no GPU minute is spent."""
+        return self.reference is not None and not self.reference.fingerprint.differences(self.fingerprint)
+
+    @property
+    def sequence_key(self) -> dict[str, str | int | float | None]:
+        """What a journal must agree with before its samples are used again (design.md: Sequence)."""
+        gate = self.spec.gate
+        return {
+            "purpose": self.purpose,
+            "cell": str(self.spec.cell),
+            "stream": self.stream,
+            "fingerprint": sha256_of(self.fingerprint.model_dump(mode="json")),
+            "baseline_sha256": self.reference.sha256 if self.reference else None,
+            "engine": self.engine,
+            "max_repeats": self.max_repeats,
+            "family_size": self.family_size,
+            "alpha": gate.alpha,
+            "alpha_pass": gate.alpha_pass,
+            "margin": self.margin,
+            "tolerated_loss": gate.tolerated_loss,
+        }
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Where the things a cell is measured with come from, instead of where its config says."""
+
+    baselines: Path
+    cache: Path
+    model: str | None = None
+    dataset_path: Path | None = None
+    hf_home: Path | None = None
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The commits under test; without them a run is nobody's sequence and draws a stream of its own."""
+
+    head_sha: str | None = None
+    base_sha: str | None = None
+
+
+def plan_gate(
+    spec: CellSpec,
+    origins: Origins,
+    heads: Heads,
+    *,
+    family_size: int,
+    accept_wider_margin: bool,
+    engine: str,
+    provenance: Mapping[str, str],
+) -> Plan:
+    """The plan of a cell that is compared with its baseline.
+
+    Raises:
+        StatisticsError: this baseline cannot prove the margin, whatever is spent; says what would.
+        BaselineError, DatasetError, UsageError: a file is missing or wrong.
+    """
+    plan = _plan("gate", spec, origins, family_size=family_size, engine=engine, provenance=provenance)
+    plan = replace(plan, reference=reference_of(origins.baselines, spec.cell))
+    if heads.head_sha:
+        stream = candidate_stream(heads.head_sha, heads.base_sha or "", str(spec.cell))
+        plan = replace(plan, stream=stream, replays=True)
+    if plan.reference is None or not plan.comparable:
+        return plan
+    budget = plan_budget(
+        plan.reference,
+        spec.gate,
+        family_size=family_size,
+        chance=spec.task.chance,
+        accept_wider_margin=accept_wider_margin,
+    )
+    return replace(plan, budget=budget, max_repeats=budget.max_repeats)
+
+
+def resumed(plan: Plan, journal: Path) -> Plan:
+    """The plan with the stream of an interrupted run of the same sequence, so that it goes on from there.
+
+    Only a run without a commit (`Heads`) draws its stream at random, and needs this.
+    """
+    key = Journal.stored_key(journal)
+    if key is None or not isinstance(key.get("stream"), str):
+        return plan
+    earlier = replace(plan, stream=key["stream"])
+    return earlier if earlier.sequence_key == key else plan
+
+
+def plan_collection(
+    spec: CellSpec, origins: Origins, *, repeats: int, engine: str, provenance: Mapping[str, str]
+) -> Plan:
+    """The plan of a fixed-size run for the baseline: its size is declared here, before it starts."""
+    plan = _plan("baseline", spec, origins, family_size=1, engine=engine, provenance=provenance)
+    return replace(plan, max_repeats=repeats)
+
+
+def _plan(
+    purpose: Literal["gate", "baseline"],
+    spec: CellSpec,
+    origins: Origins,
+    *,
+    family_size: int,
+    engine: str,
+    provenance: Mapping[str, str],
+) -> Plan:
+    model = origins.model or spec.model_name
+    task = load_task(
+        spec.task,
+        spec.sampling,
+        reasoning_effort=spec.reasoning_effort,
+        served_model=SERVED_MODEL,
+        dataset_path=origins.dataset_path,
+        cache_dir=origins.cache,
+    )
+    revision = model_revision(model, spec.model_revision, hf_home=origins.hf_home)
+    return Plan(
+        purpose=purpose,
+        spec=spec,
+        model=model,
+        task=task,
+        fingerprint=fingerprint_of(spec, task, model_revision=revision, conversation_date=CONVERSATION_DATE),
+        reference=None,
+        max_repeats=spec.gate.max_repeats,
+        budget=None,
+        family_size=family_size,
+        stream=new_stream(),
+        replays=False,
+        engine=engine,
+        provenance=provenance,
+    )

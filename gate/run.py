@@ -1,0 +1,196 @@
+"""`gate run`: plan every cell, measure one after the other, decide, report."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from gate import records
+from gate.cells import CellSpec, cells_of
+from gate.check import judge
+from gate.decide import NextStep, next_step, plan_sequence
+from gate.engine import EngineChoice, Found, find_out, launcher_for
+from gate.errors import UsageError
+from gate.evals.client import EngineClient
+from gate.evals.journal import Journal
+from gate.fingerprint import git_in, provenance
+from gate.measure import measure, unmeasured
+from gate.model import CellResult, Failure, GateReport, RunRecord
+from gate.outputs import Outputs
+from gate.plan import Heads, Origins, Plan, plan_gate, resumed
+from gate.report.progress import Progress
+from gate.reporting import assemble, fail_on_verdicts, write_report
+from gate.serving.launch import Launcher
+from gate.serving.server import serve
+from gate.serving.signals import cancelled_by_signals
+
+DEFAULT_CONCURRENCY: Final = 256
+REQUEST_SECONDS: Final = 900.0
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the command line asked for."""
+
+    paths: tuple[Path, ...]
+    origins: Origins
+    out: Path
+    backends: tuple[str, ...] = ()
+    arch: str = "auto"
+    engine: EngineChoice = field(default_factory=EngineChoice)
+    concurrency: int | None = None
+    heads: Heads = field(default_factory=Heads)
+    family_size: int | None = None
+    accept_wider_margin: bool = False
+    fail_on: str | None = None
+
+
+def run_cells(request: RunRequest, progress: Progress) -> GateReport:
+    """Plan, measure and decide every cell; write records, report.json and report.md below `out`.
+
+    Every cell is planned before the first engine starts: what can be refused costs no GPU minute.
+
+    Raises:
+        UsageError, ConfigError, DatasetError, BaselineError, StatisticsError: nothing was measured.
+    """
+    fail_on = fail_on_verdicts(request.fail_on)
+    specs, found = select(request)
+    outputs = Outputs(request.out)
+    plans = []
+    for spec in specs:
+        plan = plan_gate(
+            spec,
+            request.origins,
+            request.heads,
+            family_size=request.family_size or len(specs),
+            accept_wider_margin=request.accept_wider_margin,
+            engine=request.engine.identity(found),
+            provenance=provenance_of(spec, request, found),
+        )
+        plans.append(resumed(plan, outputs.journal(spec.cell)))
+    launchers = [launcher_for(plan, request.engine, request.origins.hf_home) for plan in plans]
+    for launcher in launchers:
+        launcher.check()
+    try:
+        results = asyncio.run(_measure_all(plans, launchers, request, outputs, progress))
+    finally:
+        progress.close()
+    report = assemble(
+        results,
+        fail_on=fail_on,
+        commit=request.heads.head_sha,
+        family_size=plans[0].family_size,
+        alpha=max(spec.gate.alpha for spec in specs),
+        now=datetime.now(UTC),
+    )
+    write_report(outputs, report)
+    return report
+
+
+async def _measure_all(
+    plans: Sequence[Plan],
+    launchers: Sequence[Launcher],
+    request: RunRequest,
+    outputs: Outputs,
+    progress: Progress,
+) -> list[CellResult]:
+    """One cell after the other; a cancelled run still has a result for each."""
+    results: list[CellResult] = []
+    with cancelled_by_signals() as received:
+        for plan, launcher in zip(plans, launchers, strict=True):
+            progress.cell_started(plan.spec.cell, plan.max_repeats * len(plan.task.questions))
+            if received:
+                cancelled = Failure(kind="cancelled", message="cancelled before it started")
+                record = unmeasured(plan, cancelled)
+            elif not plan.comparable:
+                record = unmeasured(plan)
+            else:
+                record = await measure_plan(
+                    plan,
+                    launcher,
+                    outputs,
+                    progress,
+                    concurrency=request.concurrency,
+                    look=_looks(plan, progress),
+                )
+            records.write(records.record_path(outputs.records, plan.spec.cell), record)
+            results.append(judge(plan.spec, record, plan.reference, plan.family_size))
+            progress.cell_finished(results[-1])
+    return results
+
+
+async def measure_plan(
+    plan: Plan,
+    launcher: Launcher,
+    outputs: Outputs,
+    progress: Progress,
+    *,
+    concurrency: int | None,
+    look: Callable[[RunRecord], NextStep],
+) -> RunRecord:
+    """Measure one planned cell with the real engine, client and clock."""
+    cell = plan.spec.cell
+    engine = serve(
+        launcher,
+        log_path=outputs.log(cell),
+        startup_seconds=plan.spec.startup_max_wait_seconds,
+        on_line=progress.engine_line,
+    )
+    in_flight = concurrency or min(len(plan.task.questions), DEFAULT_CONCURRENCY)
+    with Journal.open(outputs.journal(cell), plan.sequence_key) as journal:
+        record = await measure(
+            plan,
+            engine=engine,
+            make_client=lambda url: EngineClient(url, concurrency=in_flight, timeout_seconds=REQUEST_SECONDS),
+            journal=journal,
+            look=look,
+            progress=progress,
+            clock=time.monotonic,
+        )
+        if record.failure is None and not plan.replays:
+            journal.path.unlink()
+    return record
+
+
+def _looks(plan: Plan, progress: Progress) -> Callable[[RunRecord], NextStep]:
+    """Look at the record after every block, as `decide_cell` will, and show the look."""
+    if plan.reference is None or plan.budget is None:
+        raise UsageError("nothing to compare with", where=str(plan.spec.cell))
+    sequence = plan_sequence(plan.reference, plan.budget, question_order_seed=plan.stream)
+
+    def look(record: RunRecord) -> NextStep:
+        step = next_step(sequence, record.outcomes)
+        progress.look(step.looks[-1])
+        return step
+
+    return look
+
+
+def select(request: RunRequest) -> tuple[tuple[CellSpec, ...], Found]:
+    """The cells asked for, and what the engine's own environment says of itself.
+
+    Raises:
+        EngineError: the engine cannot be asked, or nobody can tell the arch.
+        UsageError: the engine's command does not exist; a list belongs to another arch than this machine.
+    """
+    found = find_out(request.engine)
+    arch = found.arch() if request.arch == "auto" else request.arch
+    return cells_of(request.paths, arch=arch, backends=request.backends), found
+
+
+def provenance_of(spec: CellSpec, request: RunRequest, found: Found) -> dict[str, str]:
+    """Where a run of this cell comes from."""
+    given = {f"engine_env.{name}": value for name, value in request.engine.environment().items()}
+    return provenance(
+        git=git_in(Path.cwd()),
+        environ=os.environ,
+        now=datetime.now(UTC),
+        server_args=spec.server_args,
+        extra={**found.provenance(), **given},
+    )

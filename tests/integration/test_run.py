@@ -1,0 +1,225 @@
+"""`gate run` from the command line to the exit code, against a stand-in engine that is a real process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.project import CELL, Project, environment
+
+GOOD = ("--accuracy", "0.6")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project without a baseline."""
+    return Project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Baselines collected from the healthy stub."""
+    project = Project(tmp_path_factory.mktemp("stored"))
+    done = project.collect(*GOOD, repeats=64)
+    assert done.code == 0, done.err
+    return project.folder / "baselines"
+
+
+@pytest.fixture
+def measured(project: Project, stored: Path) -> Project:
+    """A project with a baseline that the healthy stub made."""
+    (project.folder / "baselines").symlink_to(stored)
+    return project
+
+
+def report(project: Project) -> dict:
+    return json.loads((project.folder / "out/report.json").read_text())
+
+
+def test_the_same_engine_passes_and_says_what_it_cost(measured: Project):
+    done = measured.gate(["run"], engine=measured.engine(*GOOD))
+    assert done.code == 0, done.out + done.err
+    (cell,) = report(measured)["cells"]
+    assert cell["verdict"] == "pass"
+    assert 0 < cell["samples_used"] <= cell["samples_generated"]
+    assert CELL in done.out
+
+
+def test_a_worse_engine_is_a_regression_that_names_the_cell(measured: Project):
+    done = measured.gate(["run"], engine=measured.engine("--accuracy", "0.3"))
+    assert done.code == 1
+    assert report(measured)["verdict"] == "regression"
+    assert CELL in done.out
+
+
+def test_an_outside_verdict_of_fail_on_exits_zero_and_keeps_its_name(measured: Project):
+    done = measured.gate(["run"], "--fail-on", "not_measured", engine=measured.engine("--accuracy", "0.3"))
+    assert (done.code, report(measured)["verdict"]) == (0, "regression")
+
+
+def test_without_a_baseline_no_engine_starts_and_the_command_that_makes_one_is_named(project: Project):
+    done = project.gate(["run"], engine=project.engine(*GOOD))
+    assert done.code == 3
+    assert "gate baseline collect configs/stub.yaml" in done.out
+    assert not (project.folder / "out/logs").exists()
+
+
+def test_an_engine_that_fell_back_is_not_measured_whatever_it_scores(measured: Project, tmp_path: Path):
+    log = tmp_path / "log"
+    log.write_text("INFO 11-23 21:00:00 [x.py:1] Using 'TRITON' Mxfp4 MoE backend.\n")
+    done = measured.gate(["run"], engine=measured.engine(*GOOD, log=log))
+    assert done.code == 4
+    (cell,) = report(measured)["cells"]
+    assert cell["verdict"] == "not_measured"
+    assert "scheme" in cell["reason"]
+    assert cell["samples_used"] == 0
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param(["--exit", "3"], id="exits at once"),
+        pytest.param(["--accuracy", "0.6", "--dies-after", "30"], id="dies while asked"),
+        pytest.param(["--fault", "500"], id="answers 500"),
+        pytest.param(["--fault", "400"], id="answers 400"),
+        pytest.param(["--fault", "garbage"], id="answers garbage JSON"),
+        pytest.param(["--fault", "no_choice"], id="answers without a choice"),
+        pytest.param(["--fault", "wrong_model"], id="serves another model"),
+    ],
+)
+def test_a_broken_engine_is_not_measured_and_never_a_low_score(measured: Project, engine: list[str]):
+    done = measured.gate(["run"], engine=measured.engine(*engine))
+    assert done.code == 4, done.out + done.err
+    (cell,) = report(measured)["cells"]
+    assert cell["verdict"] == "not_measured"
+    assert "Traceback" not in done.err
+
+
+def test_an_engine_that_never_becomes_healthy_is_given_up_at_its_deadline(measured: Project):
+    measured.write_config(startup_max_wait_seconds=3)
+    done = measured.gate(["run"], engine=measured.engine("--never-healthy"))
+    assert done.code == 4
+    assert "not healthy" in done.out
+
+
+def test_empty_answers_of_a_healthy_engine_are_wrong_answers(measured: Project):
+    done = measured.gate(["run"], engine=measured.engine("--fault", "empty"))
+    assert done.code == 1
+    (cell,) = report(measured)["cells"]
+    assert cell["invalid_rate"] == 1.0
+
+
+def test_another_fingerprint_is_incomparable_and_names_each_field(measured: Project):
+    measured.write_config(sampling={"temperature": 0.5, "max_tokens": 77})
+    done = measured.gate(["run"], engine=measured.engine(*GOOD))
+    assert done.code == 4
+    (cell,) = report(measured)["cells"]
+    assert cell["verdict"] == "incomparable"
+    assert set(cell["fingerprint_differences"]) == {"temperature", "max_tokens"}
+
+
+def test_a_margin_this_baseline_cannot_prove_is_refused_before_the_engine_starts(measured: Project):
+    measured.write_config(gate={"margin": 0.001})
+    done = measured.gate(["run"], engine=measured.engine(*GOOD))
+    assert done.code == 2
+    assert "0.1 points" in done.err
+    assert not (measured.folder / "out/logs").exists()
+
+
+def test_an_unknown_command_or_model_folder_is_a_usage_error(measured: Project):
+    missing = measured.gate(["run"], engine="no-such-vllm")
+    assert (missing.code, "no-such-vllm" in missing.err) == (2, True)
+    unbalanced = measured.gate(["run"], engine="vllm 'serve")
+    assert (unbalanced.code, "cannot be split" in unbalanced.err) == (2, True)
+    folder = measured.gate(["run"], "--model", "nowhere/at/all", engine=measured.engine())
+    assert (folder.code, "nowhere/at/all" in folder.err) == (2, True)
+
+
+def test_a_truncated_baseline_is_named(project: Project, stored: Path):
+    project.baseline.parent.mkdir(parents=True)
+    project.baseline.write_bytes((stored / "cpu/stub/default.json").read_bytes()[:2000])
+    done = project.gate(["run"], engine=project.engine(*GOOD))
+    assert done.code == 2
+    assert "default.json" in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_its_journal_stops_its_engine_and_goes_on_later(
+    measured: Project, number: signal.Signals
+):
+    project = measured
+    journal = project.folder / "out/journals/cpu__stub__default.jsonl"
+    slow = project.engine(*GOOD, "--delay", "0.05")
+    command = [*project.arguments("run", engine=slow), "--concurrency", "4"]
+    with subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        while not journal.exists() or journal.read_text().count("\n") < 10:
+            assert run.poll() is None, run.communicate()
+        family = psutil.Process(run.pid).children(recursive=True)
+        run.send_signal(number)
+        out, err = run.communicate(timeout=30)
+    assert run.returncode == 4, out + err
+    assert report(project)["cells"][0]["verdict"] == "not_measured"
+    assert not [process for process in family if process.is_running()]
+    kept = journal.read_text().count("\n") - 1
+    assert kept >= 9
+
+    done = project.gate(["run"], engine=slow)
+    assert done.code == 0, done.out + done.err
+    (cell,) = report(project)["cells"]
+    assert cell["verdict"] == "pass"
+    assert cell["samples_generated"] >= kept
+
+
+def test_samples_of_another_engine_are_never_continued(measured: Project):
+    died = measured.gate(["run"], engine=measured.engine(*GOOD, "--dies-after", "30"))
+    assert died.code == 4
+    other = measured.gate(["run"], engine=measured.engine(*GOOD))
+    assert other.code == 4
+    assert "another sequence: engine, stream differ" in other.err
+
+
+def test_a_rerun_of_the_same_commit_replays_its_samples(measured: Project):
+    commits = ("--head-sha", "a" * 40, "--base-sha", "b" * 40)
+    record = measured.folder / "out/records/cpu__stub__default.json"
+    seen = []
+    for _ in range(2):
+        assert measured.gate(["run"], *commits, engine=measured.engine(*GOOD)).code == 0
+        seen.append(json.loads(record.read_text()))
+    assert seen[0]["stream"] == seen[1]["stream"]
+    assert seen[0]["outcomes"] == seen[1]["outcomes"]
+
+
+def test_check_decides_the_stored_records_again(measured: Project):
+    measured.gate(["run"], engine=measured.engine("--accuracy", "0.3"))
+    out = measured.folder / "out"
+    done = measured.check(out / "records")
+    assert done.code == 1
+    assert CELL in done.out
+
+
+def test_no_question_text_is_in_anything_that_a_run_leaves(tmp_path: Path):
+    canary = "xyzzy-canary-4711"
+    project = Project(tmp_path)
+    text = project.dataset.read_text().replace("What is 3?", f"What is {canary}?")
+    project.dataset.write_text(text)
+    collected = project.collect(*GOOD, repeats=64)
+    assert collected.code == 0, collected.err
+    done = project.gate(["run"], engine=project.engine(*GOOD))
+    faulty = project.gate(["run"], engine=project.engine("--fault", "echo_500"))
+    printed = [*collected, *done, *faulty]
+    assert not [text for text in printed if canary in str(text)]
+    written = [path for path in project.folder.rglob("*") if path.is_file() and path != project.dataset]
+    assert {path.suffix for path in written} >= {".json", ".jsonl", ".log", ".md"}
+    assert not [path for path in written if canary.encode() in path.read_bytes()]

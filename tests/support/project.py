@@ -1,0 +1,111 @@
+"""A user's repository in miniature: one config, its question set, its model folder, and the stub engine."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from tests.support.questions import write_questions
+
+ROOT = Path(__file__).resolve().parents[2]
+STUB = ROOT / "tests/support/engine_stub.py"
+LOG = ROOT / "tests/logs/stand-in.log"
+CELL = "cpu/stub/default"
+
+
+class Finished(NamedTuple):
+    """What a command ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Project:
+    """A folder with configs/stub.yaml and what `gate` needs to measure it."""
+
+    def __init__(self, folder: Path, questions: int = 24) -> None:
+        self.folder = folder
+        self.config = folder / "configs/stub.yaml"
+        self.dataset = write_questions(folder / "questions.csv", questions)
+        self.model = folder / "model"
+        self.model.mkdir()
+        (self.model / "config.json").write_text("{}")
+        (self.model / "model.safetensors").write_bytes(b"weights")
+        self.config.parent.mkdir()
+        self.write_config()
+
+    def write_config(self, **changes: Any) -> None:
+        """configs/stub.yaml with these keys changed."""
+        settings: dict[str, Any] = {
+            "model_name": "stub/model",
+            "metric_threshold": 0.6,
+            "task": {"name": "gpqa_diamond", "endpoint": "chat"},
+            "gate": {"margin": 0.1},
+            "expect": {"moe": "EMULATION", "scheme": "w_mxfp4_a_fp8"},
+        }
+        self.config.write_text(yaml.safe_dump(settings | changes))
+
+    def engine(self, *options: str, log: Path = LOG) -> str:
+        """The --engine-command of a stub with these options."""
+        return shlex.join([sys.executable, str(STUB), "--log", str(log), *options])
+
+    def arguments(self, *command: str, engine: str) -> list[str]:
+        """A whole `gate` command line."""
+        return [
+            *(sys.executable, "-m", "gate", *command, str(self.config)),
+            *("--engine-command", engine, "--model", str(self.model)),
+            *("--dataset-path", str(self.dataset), "--arch", "cpu"),
+            *("--baselines", str(self.folder / "baselines"), "--out", str(self.folder / "out")),
+        ]
+
+    def gate(self, command: Sequence[str], *options: str, engine: str) -> Finished:
+        """Run `gate COMMAND configs/stub.yaml ... OPTIONS` to its end."""
+        return finished([*self.arguments(*command, engine=engine), *options], self.folder)
+
+    def check(self, records: Path) -> Finished:
+        """Run `gate check` over stored records."""
+        command = [sys.executable, "-m", "gate", "check", str(records), str(self.config), "--arch", "cpu"]
+        return finished([*command, "--baselines", str(self.folder / "baselines")], self.folder)
+
+    def collect(self, *engine_options: str, repeats: int = 16) -> Finished:
+        """Store a baseline made by a stub with these options."""
+        return self.gate(
+            ["baseline", "collect"],
+            *("--repeats", str(repeats), "--reason", "first", "--accepted-by", "tester"),
+            engine=self.engine(*engine_options),
+        )
+
+    @property
+    def baseline(self) -> Path:
+        """The cell's baseline file."""
+        return self.folder / "baselines/cpu/stub/default.json"
+
+
+def finished(command: Sequence[str], folder: Path, timeout: float = 120) -> Finished:
+    """Run a command with this checkout importable, and wait for its end."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def environment() -> dict[str, str]:
+    """What `gate` needs to run from this checkout; nothing of the CI it may run in."""
+    import os
+
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+    found = {name: os.environ[name] for name in kept if name in os.environ}
+    return found | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200"}
