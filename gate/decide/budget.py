@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gate.config import GateSettings
-from gate.decide.words import points
+from gate.decide.words import count, points
 from gate.errors import StatisticsError
 from gate.model import Reference
 from gate.stats import planning, sequential
@@ -134,7 +134,7 @@ def _plan(
 def _design(reference: Reference, settings: GateSettings, family_size: int) -> tuple[Design, float]:
     if len(reference.questions) < 2:  # noqa: PLR2004 - T_{q-1} needs a degree of freedom
         raise StatisticsError(
-            f"a baseline of {len(reference.questions)} questions cannot rule out any drop",
+            f"a baseline of {count(len(reference.questions), 'question')} cannot rule out any drop",
             hint="ask more questions: the spread between them is part of the test",
         )
     moments = baseline_moments(reference.correct, reference.repeats)
@@ -172,7 +172,8 @@ def _impossible(design: Design, margin: float) -> StatisticsError:
     more = f"collect {repeats} or more baseline repeats, or " if repeats else "no baseline is large enough: "
     return StatisticsError(
         f"a drop below {points(margin)} cannot be ruled out with this baseline: "
-        f"{design.baseline_repeats} repeats of {design.questions} questions ({design.cells} cells)",
+        f"{count(design.baseline_repeats, 'repeat')} of {count(design.questions, 'question')}, "
+        f"{count(design.cells, 'cell')} in the run",
         hint=f"{more}widen the margin to {_rounded_up(wider)} or more",
     )
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-
 from gate.decide.budget import Budget
 from gate.decide.live import looks_taken
 from gate.decide.words import count, points, signed_points
@@ -58,7 +56,7 @@ def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
     used = plan.look_at[number]
     tally = _tally(record, plan, number)
     score = tally.count(Outcome.CORRECT.value) / used
-    z = [look.z_regression if look.variance_regression > 0 else -np.inf for look in course.looks]
+    evidence = [float(look.evidence) for look in course.looks]
     half = boundaries(plan.times, INTERVAL_ALPHA)[number] * float(last.variance) ** 0.5
     difference = float(last.difference)
     asked = plan.asked(number)
@@ -68,7 +66,7 @@ def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
         "baseline_score": float(plan.correct[asked].mean() / plan.repeats),
         "difference": difference,
         "interval": (max(difference - half, -1.0), min(difference + half, 1.0)),
-        "p_value": sequential_p(plan.times, [float(x) for x in z]),
+        "p_value": sequential_p(plan.times, evidence),
         "margin": budget.margin,
         "detectable_drop": budget.detectable_drop,
         "samples_used": used,
@@ -122,9 +120,9 @@ def _verdict(measured: Measured, max_minutes: float | None) -> tuple[Verdict, st
             "find the change that did it; if it is meant, have a new baseline accepted",
         )
     if course.complete == len(plan.blocks):
-        return _undecided(budget, difference, seen, f"the budget of {used} is spent")
+        return _undecided(measured, seen, f"the budget of {used} is spent")
     if max_minutes is not None and record.seconds >= max_minutes * 60:
-        return _undecided(budget, difference, seen, f"the time of {max_minutes:g} minutes is spent")
+        return _undecided(measured, seen, f"the time of {max_minutes:g} minutes is spent")
     return (
         Verdict.NOT_MEASURED,
         f"the run ended after {used} of {budget.samples:,}, before anything was decided",
@@ -132,17 +130,28 @@ def _verdict(measured: Measured, max_minutes: float | None) -> tuple[Verdict, st
     )
 
 
-def _undecided(budget: Budget, difference: float, seen: str, spent: str) -> tuple[Verdict, str, str]:
-    design = budget.design
-    repeats = repeats_to_decide(
-        design, difference, margin=budget.margin, tolerated_loss=budget.tolerated_loss
-    )
-    if repeats is None:
+def _undecided(measured: Measured, seen: str, spent: str) -> tuple[Verdict, str, str]:
+    _, budget, plan, course = measured
+    number, last = measured.last, course.looks[measured.last]
+    tests = [(last.z_regression, plan.upper_regression), (last.z_pass, plan.upper_pass)]
+    repeats = [
+        repeats_to_decide(
+            float(z),
+            upper[number],
+            information=plan.times[number],
+            baseline_repeats=budget.design.baseline_repeats,
+            max_repeats=budget.max_repeats,
+        )
+        for z, upper in tests
+        if z is not None
+    ]
+    enough = min((m for m in repeats if m is not None), default=None)
+    if enough is None:
         needed = "no number of samples would decide against this baseline: collect more baseline repeats"
     else:
-        samples = count(repeats * design.questions, "sample")
+        samples = count(enough * budget.design.questions, "sample")
         needed = (
-            f"about {samples} would decide if this were the true difference; a larger baseline needs fewer"
+            f"about {samples} would decide, were this the true difference; fewer against a larger baseline"
         )
     reason = (
         f"{spent} and neither a drop nor its absence is proven ({seen}); "

@@ -138,7 +138,9 @@ def sequential_p(times: tuple[float, ...], z: Sequence[float]) -> float:
 @lru_cache(maxsize=64)
 def _inverses(times: tuple[float, ...]) -> tuple[CubicSpline, ...]:
     """Per look: Phi^-1(1 - alpha) as a function of the boundary c_k(alpha)."""
-    levels = np.linspace(-ndtri(_P_CEILING + 5e-4), -ndtri(P_FLOOR / 2), _LEVELS)
+    low, high = -ndtri(_P_CEILING + 5e-4), -ndtri(P_FLOOR / 2)
+    # Denser at either end: towards alpha = 1 the boundaries bend.
+    levels = low + (high - low) * (1 - np.cos(np.linspace(0, np.pi, _LEVELS))) / 2
     table = np.array([boundaries(times, float(alpha)) for alpha in ndtr(-levels)])
     return tuple(CubicSpline(column, levels) for column in table.T)
 

@@ -49,10 +49,14 @@ class LookStatistics(NamedTuple):
     variance_null: Floats | None
 
     @property
+    def evidence(self) -> Floats:
+        """z_regression as a p-value counts it: -inf where nothing varied (V_F = 0), so that p = 1."""
+        return np.where(self.variance_regression > 0, self.z_regression, -np.inf)
+
+    @property
     def p_regression(self) -> Floats:
-        """One-sided p-value of this look alone, in [P_FLOOR, 1]; 1 where nothing varied (V_F = 0)."""
-        p = np.where(self.variance_regression > 0, ndtr(-self.z_regression), 1.0)
-        return np.maximum(p, P_FLOOR)
+        """One-sided p-value of this look alone, in [P_FLOOR, 1]."""
+        return np.maximum(ndtr(-self.evidence), P_FLOOR)
 
     @property
     def variance(self) -> Floats:

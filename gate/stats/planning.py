@@ -91,23 +91,25 @@ def detectable_drop(design: Design, repeats: int, *, power: float = POWER) -> fl
 
 
 def repeats_to_decide(
-    design: Design, difference: float, *, margin: float, tolerated_loss: float
+    z: float, boundary: float, *, information: float, baseline_repeats: int, max_repeats: int
 ) -> int | None:
-    """Repeats after which one of the tests would probably decide, if the observed difference is the true one.
+    """Repeats after which a statistic would reach its boundary, if the observed difference is the true one.
 
-    None where the noise of the baseline alone hides it, however many samples are drawn.
+    Z grows as the root of the information, t' = t (c/Z)^2, which saturates at what the baseline's own
+    noise leaves: None where that is too little, or where the difference points the other way.
+
+    Args:
+        z: at the last look.
+        boundary: c at that look.
+        information: t at that look.
+        baseline_repeats: n_b.
+        max_repeats: m_max of the plan, whose last look has t = 1.
     """
-    design = checked(design)
-    needed = []
-    for distance, level in (
-        (-(difference + tolerated_loss), design.alpha / design.cells),
-        (difference + margin, design.alpha_pass),
-    ):
-        if distance > 0:
-            room = distance**2 * design.questions / (design.within * _upper(level) ** 2 * SEQUENTIAL_COST)
-            room -= 1 / design.baseline_repeats
-            needed += [math.ceil(1 / room)] if room > 0 else []
-    return min(needed, default=None)
+    if z <= 0:
+        return None
+    full = 1 / baseline_repeats + 1 / max_repeats
+    room = full / (information * (boundary / z) ** 2) - 1 / baseline_repeats
+    return math.ceil(1 / room) if room > 0 else None
 
 
 def _room(design: Design, margin: float) -> float:

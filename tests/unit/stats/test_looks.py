@@ -149,6 +149,7 @@ def test_questions_not_asked_count_only_for_the_baselines_own_moments():
 def test_nothing_varied_is_no_evidence_of_a_drop():
     look = look_statistics([8, 0], 8, [4, 0], 4, margin=0.1)
     assert (float(look.z_regression), float(look.p_regression)) == (0, 1)
+    assert float(look.evidence) == -np.inf
 
 
 def test_nothing_varied_is_even_less_than_a_tolerated_drop():

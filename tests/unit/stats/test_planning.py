@@ -64,13 +64,26 @@ def test_a_margin_below_the_candidates_own_noise_is_out_of_reach_of_any_baseline
     assert baseline_repeats_for(gpqa(8), 0.005) is None
 
 
-def test_repeats_to_decide_take_the_nearer_of_the_two_tests():
-    clear = repeats_to_decide(gpqa(32), -0.06, margin=0.03, tolerated_loss=0.0)
-    fine = repeats_to_decide(gpqa(32), 0.0, margin=0.03, tolerated_loss=0.0)
-    assert clear is not None
-    assert fine is not None
-    assert clear < fine
-    assert repeats_to_decide(gpqa(2), -0.015, margin=0.03, tolerated_loss=0.0) is None
+def to_decide(z, boundary, information=1.0):
+    return repeats_to_decide(z, boundary, information=information, baseline_repeats=32, max_repeats=16)
+
+
+def test_a_statistic_at_its_boundary_needs_no_more_and_one_below_it_does():
+    assert to_decide(2.5, 2.5) == 16
+    assert to_decide(2.2, 2.5) == 25
+
+
+def test_an_early_look_reckons_from_its_own_information():
+    assert to_decide(2.5, 2.5, information=(3 / 32) / (1 / 32 + 1 / 4)) == 4
+
+
+def test_no_number_of_samples_outweighs_the_noise_of_the_baseline():
+    assert to_decide(1.4, 2.5) is None
+
+
+def test_a_difference_that_points_the_other_way_decides_nothing():
+    assert to_decide(-1.0, 2.5) is None
+    assert to_decide(0.0, 2.5) is None
 
 
 @pytest.mark.parametrize(
