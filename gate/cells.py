@@ -1,81 +1,42 @@
-"""Configs x backends x arch -> cells, ready to be measured; the Actions matrix."""
+"""Configs x backends x arch -> cells, ready to be measured; as rows and as the Actions matrix."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from gate import server_args
-from gate.config import (
-    BackendSettings,
-    Config,
-    GateSettings,
-    LoadedConfig,
-    Sampling,
-    TaskSettings,
-    When,
-    load_list,
-    load_located,
-)
+from gate.cell_spec import CellSpec, Origin, spec_of
+from gate.config import load_list, load_located
 from gate.errors import ConfigError, UsageError
 from gate.model import Cell
 from gate.problems import suggestion
-from gate.runners import Runner, runners_beside
+from gate.runners import FILE_NAME, Runner, load_runners, runners_beside
+
+__all__ = ["CellSpec", "cells_of", "describe", "matrix"]
 
 DEFAULT_BACKEND: Final = "default"
-# What vLLM's own two runners use where a file does not say (tests/evals/{gpt_oss,gsm8k}/test_*.py).
-_STARTUP_SECONDS: Final = {"gsm8k": 600.0}
-_TOLERANCE: Final = {"gsm8k": 0.08}
-
-
-@dataclass(frozen=True)
-class CellSpec:
-    """Everything needed to measure one cell, merged.
-
-    `server_args` and `env` are the config's merged with the backend's; what `launch_preset` and
-    `trust_remote_code` add is the launcher's. `gpus` is 0 on a CPU. `threshold` and `tolerance` are the old
-    rule's. `list_name` is the list that named the config, `when` the conditions that must all hold.
-    """
-
-    cell: Cell
-    source: str
-    model_name: str
-    model_revision: str | None
-    task: TaskSettings
-    sampling: Sampling
-    reasoning_effort: str | None
-    server_args: tuple[str, ...]
-    env: Mapping[str, str]
-    expect: Mapping[str, str]
-    allow_fallback: tuple[str, ...]
-    gate: GateSettings
-    threshold: float | None
-    tolerance: float
-    startup_max_wait_seconds: float
-    launch_preset: str
-    trust_remote_code: bool
-    gpus: int
-    max_model_len: int | None
-    list_name: str | None = None
-    when: tuple[When, ...] = ()
-
-    def selected(self, event: str, changed: tuple[str, ...] | None) -> bool:
-        """Whether this cell runs on an event that changed these paths (None: not a pull request)."""
-        return all(condition.selects(event, changed) for condition in self.when)
+MAX_MATRIX_JOBS: Final = 256
+"""GitHub's limit on the jobs of one matrix."""
 
 
 def cells_of(
-    paths: Sequence[Path], *, arch: str | None, backends: Sequence[str] = ()
+    paths: Sequence[Path],
+    *,
+    arch: str | None,
+    backends: Sequence[str] = (),
+    unknown_arch: str | None = None,
 ) -> tuple[CellSpec, ...]:
     """The cells of configs (`*.yaml`) and lists (`*.txt`), in the order given.
+
+    A cell that two paths name is there once; a runners.yaml among the paths is checked and makes none.
 
     Args:
         paths: configs and lists.
         arch: the GPU architecture; None takes it from the list's entry in runners.yaml.
         backends: names to keep; all where empty.
+        unknown_arch: what to call an architecture that nothing says, instead of raising.
 
     Raises:
         ConfigError: a file is wrong, or two files make the same cell.
@@ -83,121 +44,124 @@ def cells_of(
     """
     specs: dict[Cell, CellSpec] = {}
     known: set[str] = set()
-    for file, list_path in _files(paths):
-        runner = runners_beside(list_path).get(list_path.name) if list_path else None
-        loaded = load_located(file)
+    for origin in _origins(paths, arch, unknown_arch):
+        loaded = load_located(origin.file)
         names = tuple(loaded.config.backends) or (DEFAULT_BACKEND,)
         known |= set(names)
         for name in names:
             if not backends or name in backends:
-                spec = _spec(file, loaded, name, _arch_of(list_path or file, runner, arch))
-                spec = _from_list(spec, list_path, runner)
-                if spec.cell in specs:
+                spec = spec_of(origin, loaded, name)
+                other = specs.setdefault(spec.cell, spec)
+                if other.source != spec.source:
                     raise ConfigError(
-                        f"cell {spec.cell} is made twice, also by {specs[spec.cell].source}",
+                        f"cell {spec.cell} is made twice, also by {other.source}",
                         where=spec.source,
-                        hint="The file's name is the config's id: rename one, or name it once.",
+                        hint="The file's name is the config's id: rename one.",
                     )
-                specs[spec.cell] = spec
-    _refuse_unknown_backends(backends, known)
+    for name in backends:
+        if name not in known:
+            raise UsageError(f"no config here has a backend {name!r}", hint=suggestion(name, known))
     if not specs:
         raise UsageError("no config is given", hint="Name a config (*.yaml) or a list (models-*.txt).")
     return tuple(specs.values())
 
 
-def _files(paths: Sequence[Path]) -> list[tuple[Path, Path | None]]:
-    files: list[tuple[Path, Path | None]] = []
+def describe(specs: Sequence[CellSpec]) -> list[dict[str, Any]]:
+    """One row a cell, for `gate config check` and `gate plan`: column -> text or number."""
+    return [
+        {
+            "cell": str(spec.cell),
+            "model": spec.model_name,
+            "task": f"{spec.task.name} ({spec.task.protocol}, {spec.task.endpoint})",
+            "gpus": spec.gpus,
+            "server_args": shlex.join(spec.server_args),
+            "env": _pairs(spec.env),
+            "expect": _pairs(spec.expect),
+            "preset": spec.launch_preset,
+            "margin": spec.gate.margin,
+            "notes": "; ".join(spec.notes),
+        }
+        for spec in specs
+    ]
+
+
+def matrix(specs: Sequence[CellSpec]) -> dict[str, list[dict[str, Any]]]:
+    """The Actions matrix: `strategy.matrix: ${{ fromJSON(...) }}`, one job a cell.
+
+    Raises:
+        UsageError: runners.yaml knows no runner for a cell, or one with too few GPUs; or there are more
+            cells than a matrix can hold.
+    """
+    if len(specs) > MAX_MATRIX_JOBS:
+        raise UsageError(
+            f"{len(specs)} cells, but an Actions matrix holds {MAX_MATRIX_JOBS}",
+            hint="Plan one list at a time, or fewer backends.",
+        )
+    return {"include": [_job(spec) for spec in specs]}
+
+
+def _job(spec: CellSpec) -> dict[str, Any]:
+    if spec.runner is None:
+        raise UsageError(
+            f"{FILE_NAME} beside {spec.list_name or 'it'} has no runner of arch {spec.cell.arch}",
+            where=spec.source,
+            hint="Add its list there: arch, runs_on, gpus.",
+        )
+    if spec.gpus > spec.runner.gpus:
+        raise UsageError(
+            f"{spec.cell} needs {spec.gpus} GPUs, but its runner has {spec.runner.gpus}",
+            where=spec.source,
+            hint="Serve it yourself and measure it with --base-url: one host serves one cell.",
+        )
+    return {
+        "cell": str(spec.cell),
+        "config": spec.source,
+        "backend": spec.cell.backend,
+        "arch": spec.cell.arch,
+        "runs-on": list(spec.runner.runs_on),
+        "gpus": spec.gpus,
+    }
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    return " ".join(f"{key}={shlex.quote(value)}" for key, value in values.items())
+
+
+def _origins(paths: Sequence[Path], arch: str | None, unknown: str | None) -> list[Origin]:
+    origins: list[Origin] = []
     for path in paths:
-        if path.suffix in {".yaml", ".yml"}:
-            files.append((path, None))
+        if path.name == FILE_NAME:
+            load_runners(path)
+        elif path.suffix in {".yaml", ".yml"}:
+            here = _arch(path, None, arch, unknown)
+            runners = [r for r in runners_beside(path).values() if r.arch == here]
+            origins.append(Origin(path, None, here, runners[0] if runners else None))
         elif path.suffix == ".txt":
-            files += [(file, path) for file in load_list(path)]
+            runner = runners_beside(path).get(path.name)
+            here = _arch(path, runner, arch, unknown)
+            origins += [Origin(file, path.name, here, runner) for file in load_list(path)]
         else:
             raise UsageError(
                 "is neither a config (*.yaml) nor a list (*.txt)",
                 where=path.as_posix(),
                 hint="Name the files, not their folder.",
             )
-    return files
+    return origins
 
 
-def _arch_of(path: Path, runner: Runner | None, arch: str | None) -> str:
+def _arch(path: Path, runner: Runner | None, arch: str | None, unknown: str | None) -> str:
     if runner is None:
-        if arch is None:
+        if arch is None and unknown is None:
             raise UsageError(
                 "nothing says which architecture this runs on",
                 where=path.as_posix(),
-                hint="Pass --arch, or name a list that runners.yaml maps to hardware.",
+                hint=f"Pass --arch, or name a list that {FILE_NAME} beside it maps to hardware.",
             )
-        return arch
+        return arch or unknown or ""
     if arch is not None and arch != runner.arch:
         raise UsageError(
-            f"runners.yaml says this list runs on {runner.arch}, but the arch is {arch}",
+            f"{FILE_NAME} says this list runs on {runner.arch}, but the arch is {arch}",
             where=path.as_posix(),
             hint="Name the configs themselves to run them elsewhere, or another list.",
         )
     return runner.arch
-
-
-def _spec(file: Path, loaded: LoadedConfig, name: str, arch: str) -> CellSpec:
-    config = loaded.config
-    backend = config.backends.get(name, BackendSettings())
-    options = server_args.merge(config.options, backend.options)
-    task = config.resolved_task()
-    try:
-        gpus, length = server_args.gpu_count(options), server_args.max_model_len(options)
-    except server_args.ServerArgsError as error:
-        raise ConfigError(
-            f"backend {name}: {error}", where=loaded.document.where(("server_args",))
-        ) from error
-    return CellSpec(
-        cell=_cell(arch, file, name),
-        source=file.as_posix(),
-        model_name=config.model_name,
-        model_revision=config.model_revision,
-        task=task,
-        sampling=config.resolved_sampling(),
-        reasoning_effort=_reasoning_effort(config, task),
-        server_args=server_args.argv(options),
-        env=_merged(config.env, backend.env),
-        expect=_merged(config.expect, backend.expect),
-        allow_fallback=config.allow_fallback if backend.allow_fallback is None else backend.allow_fallback,
-        gate=config.gate,
-        threshold=config.threshold,
-        tolerance=_TOLERANCE.get(task.name, 0.05) if config.tolerance is None else config.tolerance,
-        startup_max_wait_seconds=config.startup_max_wait_seconds or _STARTUP_SECONDS.get(task.name, 1800.0),
-        launch_preset=config.launch_preset,
-        trust_remote_code=config.trust_remote_code,
-        gpus=0 if arch == "cpu" else gpus,
-        max_model_len=length,
-        when=(config.when,) if config.when else (),
-    )
-
-
-def _cell(arch: str, file: Path, backend: str) -> Cell:
-    return Cell(arch=arch, config=file.stem, backend=backend)
-
-
-def _from_list(spec: CellSpec, list_path: Path | None, runner: Runner | None) -> CellSpec:
-    if list_path is None:
-        return spec
-    conditions = (*spec.when, runner.when) if runner and runner.when else spec.when
-    return CellSpec(**{**vars(spec), "list_name": list_path.name, "when": conditions})
-
-
-def _reasoning_effort(config: Config, task: TaskSettings) -> str | None:
-    """VLLM's gpt_oss runner asks for `low` where a file says nothing; `reasoning_effort: null` sends none."""
-    if "reasoning_effort" not in config.model_fields_set and task.name == "gpqa_diamond":
-        return "low"
-    return config.reasoning_effort
-
-
-def _merged(base: Mapping[str, str | None], over: Mapping[str, str | None]) -> Mapping[str, str]:
-    merged = {**base, **over}
-    return MappingProxyType({key: value for key, value in merged.items() if value is not None})
-
-
-def _refuse_unknown_backends(wanted: Sequence[str], known: set[str]) -> None:
-    for name in wanted:
-        if name not in known:
-            raise UsageError(f"no config here has a backend {name!r}", hint=suggestion(name, known))

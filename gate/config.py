@@ -15,6 +15,7 @@ from gate.errors import ConfigError
 from gate.model import Frozen, Name
 from gate.problems import SAID_TWICE, UNKNOWN_FACT, config_error, did_you_mean
 from gate.server_args import Option, ServerArgsError, parse
+from gate.serving.engine_log import EXPECT_KEYS
 from gate.settings import ChoiceColumns, GateSettings, Sampling, TaskName, TaskSettings, Text, When
 
 __all__ = [
@@ -35,20 +36,31 @@ __all__ = [
     "parse_config",
 ]
 
-EXPECT_KEYS: Final = frozenset(
-    {"moe", "experts", "scheme", "activation", "attention", "kv_cache_dtype", "tp", "pp", "dp", "ep"}
-)
-
 UPSTREAM_KEYS: Final = frozenset(
     {
         *("model_name", "metric_threshold", "reasoning_effort", "server_args", "env", "max_tokens"),
         *("startup_max_wait_seconds", "accuracy_threshold", "num_questions", "num_fewshot", "tolerance"),
+        *("temperature", "seed", "gen_prefix", "use_chat_completions", "max_concurrency"),
+        *("request_timeout_seconds", "rocm_request_timeout_seconds", "min_acceptance_length"),
+        "startup_rpc_checks",
     }
 )
 """Keys of vLLM's tests/evals/{gpt_oss,gsm8k}/configs; a file with no other gets the `vllm-eval` preset."""
 
 # Numbers under these keys keep the text of the file: `010` and `1.0` reach the engine as written.
 _TEXT_UNDER: Final = frozenset({"env", "expect"})
+
+
+TASK_KEYS: Final = frozenset({"num_questions", "num_fewshot", "gen_prefix"})
+GSM8K_KEYS: Final = TASK_KEYS | {"accuracy_threshold", "use_chat_completions"}
+SAMPLING_KEYS: Final = frozenset({"max_tokens", "temperature"})
+"""What vLLM's formats have at the top and ours under `task:` and `sampling:`; what tells its gsm8k format."""
+
+
+def _said_twice(key: str, other: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        SAID_TWICE, "is the same thing as {other}: keep one", {"key": key, "other": other}
+    )
 
 
 def _readable(text: str) -> str:
@@ -105,6 +117,15 @@ class Config(Frozen):
     num_questions: int | None = Field(default=None, ge=1)
     num_fewshot: int | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0, le=10, allow_inf_nan=False)
+    seed: int | None = None
+    gen_prefix: str = ""
+    use_chat_completions: bool = False
+    max_concurrency: int | None = Field(default=None, ge=1)
+    request_timeout_seconds: Seconds | None = None
+    rocm_request_timeout_seconds: Seconds | None = None
+    min_acceptance_length: float | None = Field(default=None, ge=1, allow_inf_nan=False)
+    startup_rpc_checks: tuple[Text, ...] = ()
     startup_max_wait_seconds: Seconds | None = None
     server_args: ServerArgs = ""
     env: Env = Field(default_factory=dict)
@@ -119,17 +140,15 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _says_each_thing_once(self) -> Config:
-        task, sampling = (section or Frozen() for section in (self.task, self.sampling))
-        for key, other, twice in (
-            ("accuracy_threshold", "metric_threshold", self.metric_threshold is not None),
-            ("max_tokens", "sampling.max_tokens", "max_tokens" in sampling.model_fields_set),
-            ("num_questions", "task.num_questions", "num_questions" in task.model_fields_set),
-            ("num_fewshot", "task.num_fewshot", "num_fewshot" in task.model_fields_set),
-        ):
-            if twice and getattr(self, key) is not None:
-                raise PydanticCustomError(
-                    SAID_TWICE, "is the same thing as {other}: keep one", {"key": key, "other": other}
-                )
+        if self.accuracy_threshold is not None and self.metric_threshold is not None:
+            raise _said_twice("accuracy_threshold", "metric_threshold")
+        for section, keys in (("sampling", SAMPLING_KEYS), ("task", TASK_KEYS)):
+            written = getattr(self, section)
+            for key in sorted(self.model_fields_set & keys):
+                if written is not None and key in written.model_fields_set:
+                    raise _said_twice(key, f"{section}.{key}")
+        if self.use_chat_completions and self.task is not None:
+            raise _said_twice("use_chat_completions", "task.protocol")
         return self
 
     @property
@@ -138,9 +157,11 @@ class Config(Frozen):
         return parse(self.server_args)
 
     @property
-    def launch_preset(self) -> Literal["plain", "vllm-eval"]:
-        """`vllm-eval` for a file with vLLM's keys only (design.md section 4)."""
-        return "vllm-eval" if self.model_fields_set <= UPSTREAM_KEYS else "plain"
+    def launch_preset(self) -> Literal["plain", "vllm-eval", "vllm-eval-gsm8k"]:
+        """What vLLM's own runner of this format appends, for a file with vLLM's keys only."""
+        if not self.model_fields_set <= UPSTREAM_KEYS:
+            return "plain"
+        return "vllm-eval-gsm8k" if self.resolved_task().name == "gsm8k" else "vllm-eval"
 
     @property
     def threshold(self) -> float | None:
@@ -149,24 +170,28 @@ class Config(Frozen):
 
     def resolved_task(self) -> TaskSettings:
         """The task, from `task:` or from which of vLLM's two formats this is."""
-        gsm8k = {"accuracy_threshold", "num_questions", "num_fewshot"} & self.model_fields_set
-        given: dict[str, Any] = {"name": "gsm8k" if gsm8k else "gpqa_diamond"}
+        given = self._written(TASK_KEYS)
         if self.task is not None:
-            given = self.task.model_dump(exclude_unset=True)
-        for key in ("num_questions", "num_fewshot"):
-            if (value := getattr(self, key)) is not None:
-                given[key] = value
+            given |= self.task.model_dump(exclude_unset=True)
+        elif self.metric_threshold is None and GSM8K_KEYS & self.model_fields_set:
+            given |= {"name": "gsm8k", "protocol": "chat" if self.use_chat_completions else "vllm_few_shot"}
+        else:
+            given |= {"name": "gpqa_diamond"}
         return TaskSettings.model_validate(given)
 
     def resolved_sampling(self) -> Sampling:
-        """The sampling; vLLM's few-shot gsm8k decodes greedily, 256 tokens, unless the config says else."""
-        few_shot = self.resolved_task().protocol == "vllm_few_shot"
+        """The sampling; vLLM's gsm8k decodes greedily, 256 tokens, unless the config says else."""
+        own_format = self.task is None and self.resolved_task().name == "gsm8k"
+        few_shot = own_format or self.resolved_task().protocol == "vllm_few_shot"
         given: dict[str, Any] = {"temperature": 0.0, "max_tokens": 256} if few_shot else {}
-        if self.max_tokens is not None:
-            given["max_tokens"] = self.max_tokens
+        given |= self._written(SAMPLING_KEYS)
         if self.sampling is not None:
             given |= self.sampling.model_dump(exclude_unset=True)
         return Sampling.model_validate(given)
+
+    def _written(self, keys: frozenset[str]) -> dict[str, Any]:
+        values = {key: getattr(self, key) for key in keys & self.model_fields_set}
+        return {key: value for key, value in values.items() if value is not None}
 
 
 class LoadedConfig(NamedTuple):
@@ -245,6 +270,7 @@ def json_schema() -> dict[str, Any]:
     schema["$defs"]["TaskSettings"] = {"anyOf": [{"enum": list(get_args(TaskName))}, task]}
     for section in (schema, schema["$defs"]["BackendSettings"]):
         section["properties"]["expect"]["propertyNames"] = {"enum": sorted(EXPECT_KEYS)}
+        section["properties"]["env"] |= {"type": ["object", "null"], "additionalProperties": False}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "vllm-eval-gate config"}
     return {**schema, **head}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import yaml
+from yaml.reader import ReaderError
 
 from gate.errors import ConfigError
 
@@ -87,9 +88,13 @@ def parse_document(text: str, source: str, *, text_under: frozenset[str] = froze
             where=f"{source}:{mark.line + 1}" if mark else source,
             hint="Check the indentation, quotes and colons around this line.",
         ) from error
-    except yaml.YAMLError as error:
-        summary = str(error).splitlines()[0]
-        raise ConfigError(f"is not valid YAML: {summary}", where=source) from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(
+            f"is not valid YAML: the character U+{error.character:04X} is not allowed",
+            where=f"{source}:{line}",
+            hint="Remove it; in double quotes it can be written as an escape.",
+        ) from error
     except RecursionError as error:
         raise ConfigError("is nested too deeply", where=f"{source}:1") from error
     if root is None or (isinstance(root, yaml.ScalarNode) and root.value == ""):

@@ -24,7 +24,8 @@ _OURS: Final = frozenset({"value_error", "server_args", SAID_TWICE})
 def config_error(error: ValidationError, document: Document, model: type[BaseModel]) -> ConfigError:
     """The first problem in file order, and how many others there are."""
     problems = [(_location(detail), detail) for detail in error.errors(include_url=False)]
-    problems.sort(key=lambda item: document.line(item[0]))
+    # In one line a misspelt key comes first: the right one "is missing" only because of it.
+    problems.sort(key=lambda item: (document.line(item[0]), item[1]["type"] != "extra_forbidden"))
     path, detail = problems[0]
     message, hint = _explain(path, detail, model)
     if others := len(problems) - 1:

@@ -9,8 +9,9 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, ValidationError
 
 from gate.document import read_document
+from gate.errors import ConfigError
 from gate.model import Frozen, Name
-from gate.problems import config_error
+from gate.problems import config_error, did_you_mean
 from gate.settings import When
 
 FILE_NAME = "runners.yaml"
@@ -34,13 +35,21 @@ def load_runners(path: Path) -> Mapping[str, Runner]:
     """List file name -> runner.
 
     Raises:
-        ConfigError: with file and line.
+        ConfigError: with file and line; also for a list that is not beside the file.
     """
     document = read_document(path)
     try:
-        return _Runners.model_validate(document.values, strict=True).lists
+        lists = _Runners.model_validate(document.values, strict=True).lists
     except ValidationError as error:
         raise config_error(error, document, _Runners) from error
+    for name in lists:
+        if not (path.parent / name).is_file():
+            raise ConfigError(
+                f"names the list {name!r}, which is not there",
+                where=document.where(("lists", name)),
+                hint=did_you_mean(name, (file.name for file in path.parent.glob("*.txt"))),
+            )
+    return lists
 
 
 def runners_beside(path: Path) -> Mapping[str, Runner]:

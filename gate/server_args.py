@@ -25,8 +25,21 @@ ALIASES: Final = {
 }
 """vLLM 0.32's short options (vllm/engine/arg_utils.py)."""
 
-RESERVED: Final = frozenset({"--host", "--port", "--uds", "--model", "--served-model-name", "--revision"})
-"""Options that the gate sets itself; a config that sets them too would fight with it."""
+RESERVED: Final = frozenset(
+    {
+        *("--host", "--port", "--uds", "--model", "--served-model-name", "--revision", "--api-key"),
+        *(
+            "--root-path",
+            "--headless",
+            "--ssl-keyfile",
+            "--ssl-certfile",
+            "--ssl-ca-certs",
+            "--ssl-cert-reqs",
+        ),
+        *("--enable-log-requests", "--enable-log-outputs", "--log-config-file"),
+    }
+)
+"""Options that the gate sets itself (`--revision` from `model_revision`), or that would log prompts."""
 
 REPEATABLE: Final = frozenset({"--middleware"})
 
@@ -74,7 +87,7 @@ def parse(text: str) -> tuple[Option, ...]:
     seen: dict[str, Option] = {}
     for option in options:
         if option.name in RESERVED:
-            raise ServerArgsError(f"{option.tokens[0]} is set by the gate itself: remove it")
+            raise ServerArgsError(f"{option.tokens[0]} belongs to the gate: remove it")
         if option.name in seen and option.name not in REPEATABLE:
             first, second = " ".join(seen[option.name].tokens), " ".join(option.tokens)
             raise ServerArgsError(f"the same option stands twice: {first!r} and {second!r}")
@@ -86,12 +99,6 @@ def merge(base: Sequence[Option], backend: Sequence[Option]) -> tuple[Option, ..
     """The base's options, then the backend's; an option that the backend sets replaces the base's."""
     replaced = {option.name for option in backend}
     return (*(option for option in base if option.name not in replaced), *backend)
-
-
-def append_flags(options: Sequence[Option], flags: Sequence[str]) -> tuple[Option, ...]:
-    """Add flags that are not there yet."""
-    present = {option.name for option in options}
-    return (*options, *(Option(flag, (flag,)) for flag in flags if flag not in present))
 
 
 def argv(options: Sequence[Option]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from gate.model import Frozen, Sha256
 TaskName = Literal["gpqa_diamond", "gsm8k", "choices"]
 Protocol = Literal["independent", "gpt_oss", "vllm_few_shot", "chat"]
 Endpoint = Literal["responses", "chat", "completions"]
-Event = Literal["pull_request", "schedule", "push", "workflow_dispatch", "issue_comment"]
+Event = Literal["pull_request", "schedule", "push", "workflow_dispatch", "issue_comment", "merge_group"]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]+$")]
 
 PROTOCOLS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -62,7 +62,7 @@ class TaskSettings(Frozen):
     """The benchmark: which questions, asked how. In YAML a mapping, or just the name.
 
     `num_questions` None asks all; `dataset` is a path, relative to where `gate` runs, or None for the
-    task's own source.
+    task's own source; `gen_prefix` is what vLLM's gsm8k puts after the prompt (e.g. an empty reasoning).
     """
 
     name: TaskName
@@ -73,6 +73,7 @@ class TaskSettings(Frozen):
     dataset: Text | None = None
     dataset_sha256: Sha256 | None = None
     columns: ChoiceColumns = ChoiceColumns()
+    gen_prefix: str = ""
 
     @model_validator(mode="before")
     @classmethod

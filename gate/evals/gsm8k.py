@@ -63,6 +63,7 @@ class Gsm8kTask:
     asker: Asker = field(repr=False)
     examples: str = field(repr=False)
     problems: Mapping[str, Problem] = field(repr=False)
+    gen_prefix: str = ""
     chance: float = 0.0
 
     @property
@@ -83,7 +84,7 @@ class Gsm8kTask:
     @property
     def prompt_sha256(self) -> str:
         """SHA-256 of the prompt around a question, the examples included, and the stop strings."""
-        return sha256_of([_prompt(self.examples, "{question}"), *self._stop])
+        return sha256_of([_prompt(self.examples, "{question}", self.gen_prefix), *self._stop])
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -96,7 +97,7 @@ class Gsm8kTask:
 
     def request(self, question_id: str, repeat: int, stream: str) -> Request:
         """The request of one sample."""
-        prompt = _prompt(self.examples, self.problems[question_id].question)
+        prompt = _prompt(self.examples, self.problems[question_id].question, self.gen_prefix)
         return self.asker.request(prompt, sample_seed(stream, question_id, repeat), self._stop)
 
     def grade(self, question_id: str, repeat: int, stream: str, answer: Answer) -> Outcome:
@@ -148,7 +149,7 @@ def load_gsm8k(
             cache_dir=cache_dir,
             fetch=fetch,
         )
-        examples = _examples(train, shots)
+        examples = _examples(train, shots, settings.gen_prefix)
     few_shot = settings.protocol == VLLM_FEW_SHOT
     return Gsm8kTask(
         name=settings.name,
@@ -157,18 +158,20 @@ def load_gsm8k(
         asker=asker.limited(_FEW_SHOT_TOKENS if few_shot else None),
         examples=examples,
         problems=_problems(dataset, settings.num_questions),
+        gen_prefix=settings.gen_prefix,
     )
 
 
-def _examples(train: Dataset, shots: int) -> str:
+def _examples(train: Dataset, shots: int, prefix: str) -> str:
     rows = read_jsonl(train, _COLUMNS)
     if len(rows) < shots:
         raise DatasetError(f"{len(rows)} examples, but num_fewshot is {shots}", where=train.where)
-    return "".join(f"{_prompt('', row.cells['question'])} {row.cells['answer']}\n\n" for row in rows[:shots])
+    cells = [row.cells for row in rows[:shots]]
+    return "".join(f"{_prompt('', cell['question'], prefix)} {cell['answer']}\n\n" for cell in cells)
 
 
-def _prompt(examples: str, question: str) -> str:
-    return f"{examples}Question: {question}\nAnswer:"
+def _prompt(examples: str, question: str, prefix: str) -> str:
+    return f"{examples}Question: {question}\nAnswer:{prefix}"
 
 
 def _problems(dataset: Dataset, number: int | None) -> dict[str, Problem]:

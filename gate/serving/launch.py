@@ -12,10 +12,11 @@ from typing import Final, Protocol
 from gate.errors import UsageError
 from gate.serving.environment import engine_environment
 
-# What vLLM's own eval runner appends for every config (design.md section 4).
+# What vLLM's own two eval runners append for every config (tests/evals/{gpt_oss,gsm8k}/test_*.py).
 PRESETS: Final[Mapping[str, tuple[str, ...]]] = {
     "plain": (),
     "vllm-eval": ("--trust-remote-code", "--enforce-eager", "--disable-uvicorn-access-log"),
+    "vllm-eval-gsm8k": ("--trust-remote-code", "--disable-uvicorn-access-log"),
 }
 
 _RESERVED: Final = frozenset(

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gate.cells import cells_of
+from gate.cells import cells_of, describe, matrix
 from gate.errors import ConfigError, UsageError
+from gate.settings import When
 
 DATA = Path(__file__).parents[1] / "data" / "configs"
 RUNNERS = "lists:\n  models-a.txt: {arch: gfx950, runs_on: [self-hosted, gfx950], gpus: 8}\n"
@@ -81,6 +82,7 @@ def test_a_list_that_runners_yaml_knows_needs_no_arch(tmp_path):
 
 def test_a_list_that_runners_yaml_does_not_know_needs_an_arch(tmp_path):
     write(tmp_path, "runners.yaml", RUNNERS)
+    write(tmp_path, "models-a.txt", "x.yaml\n")
     write(tmp_path, "x.yaml", "model_name: m\n")
     unknown = write(tmp_path, "models-spark.txt", "x.yaml\n")
     with pytest.raises(UsageError, match=r"models-spark\.txt: nothing says which arch.*\n  Pass --arch"):
@@ -95,10 +97,17 @@ def test_an_arch_that_contradicts_runners_yaml_is_refused(tmp_path):
         cells_of([write(tmp_path, "models-a.txt", "x.yaml\n")], arch="gfx942")
 
 
-def test_the_same_cell_twice_is_refused(tmp_path):
+def test_a_cell_that_two_paths_name_is_there_once(tmp_path):
     file = write(tmp_path, "x.yaml", "model_name: m\n")
-    with pytest.raises(ConfigError, match="cell cpu/x/default is made twice"):
-        cells_of([file, file], arch="cpu")
+    listed = write(tmp_path, "models-a.txt", "x.yaml\n")
+    assert len(cells_of([file, listed, file], arch="cpu")) == 1
+
+
+def test_two_files_that_make_the_same_cell_are_refused(tmp_path):
+    (tmp_path / "other").mkdir()
+    files = [write(folder, "x.yaml", "model_name: m\n") for folder in (tmp_path, tmp_path / "other")]
+    with pytest.raises(ConfigError, match=r"cell cpu/x/default is made twice, also by .*x\.yaml"):
+        cells_of(files, arch="cpu")
 
 
 def test_a_folder_is_refused(tmp_path):
@@ -121,8 +130,11 @@ def test_a_parallel_size_that_is_no_number_names_the_backend(tmp_path):
     ("text", "found"),
     [
         ("metric_threshold: .5", ["gpqa_diamond", "independent", "responses", "vllm-eval", 1800, 0.05, 1.0]),
-        ("accuracy_threshold: .5", ["gsm8k", "vllm_few_shot", "completions", "vllm-eval", 600, 0.08, 0.0]),
-        ("task: {name: gsm8k, protocol: chat}", ["gsm8k", "chat", "chat", "plain", 600, 0.08, 1.0]),
+        (
+            "accuracy_threshold: .5",
+            ["gsm8k", "vllm_few_shot", "completions", "vllm-eval-gsm8k", 1200, 0.08, 0.0],
+        ),
+        ("task: {name: gsm8k, protocol: chat}", ["gsm8k", "chat", "chat", "plain", 1200, 0.08, 1.0]),
     ],
 )
 def test_what_a_file_leaves_out_comes_from_its_format(tmp_path, text, found):
@@ -130,3 +142,126 @@ def test_what_a_file_leaves_out_comes_from_its_format(tmp_path, text, found):
     task = spec.task
     runner = [spec.launch_preset, spec.startup_max_wait_seconds, spec.tolerance, spec.sampling.temperature]
     assert [task.name, task.protocol, task.endpoint, *runner] == found
+
+
+def two_cells(folder: Path, gpus: int = 8, tp: int = 2) -> Path:
+    runner = f"{{arch: gfx950, runs_on: [self-hosted, gfx950], gpus: {gpus}}}"
+    write(
+        folder,
+        "x.yaml",
+        f"model_name: m\nserver_args: -tp {tp}\nbackends: {{a: , b: {{}}}}\n".replace(" ,", " {},"),
+    )
+    listed = write(folder, "models-a.txt", "x.yaml\n")
+    write(folder, "runners.yaml", f"lists:\n  models-a.txt: {runner}\n")
+    return listed
+
+
+def test_the_matrix_has_one_job_a_cell_with_its_labels(tmp_path):
+    jobs = matrix(cells_of([two_cells(tmp_path)], arch=None))["include"]
+    assert [(job["cell"], job["backend"]) for job in jobs] == [("gfx950/x/a", "a"), ("gfx950/x/b", "b")]
+    assert jobs[0]["runs-on"] == ["self-hosted", "gfx950"]
+    assert (jobs[0]["config"], jobs[0]["arch"], jobs[0]["gpus"]) == (f"{tmp_path}/x.yaml", "gfx950", 2)
+
+
+def test_a_config_named_by_itself_gets_the_runner_of_its_arch(tmp_path):
+    two_cells(tmp_path)
+    jobs = matrix(cells_of([tmp_path / "x.yaml"], arch="gfx950", backends=["a"]))["include"]
+    assert jobs[0]["runs-on"] == ["self-hosted", "gfx950"]
+
+
+def test_the_matrix_refuses_an_arch_without_a_runner(tmp_path):
+    two_cells(tmp_path)
+    with pytest.raises(UsageError, match=r"x\.yaml: runners\.yaml beside it has no runner of arch sm90"):
+        matrix(cells_of([tmp_path / "x.yaml"], arch="sm90"))
+
+
+def test_the_matrix_refuses_a_cell_that_needs_more_gpus_than_a_host_has(tmp_path):
+    with pytest.raises(UsageError, match=r"gfx950/x/a needs 16 GPUs, but its runner has 8\n  .*--base-url"):
+        matrix(cells_of([two_cells(tmp_path, tp=16)], arch=None))
+
+
+def test_the_matrix_refuses_more_jobs_than_actions_runs(tmp_path):
+    backends = ", ".join(f"b{number}: {{}}" for number in range(257))
+    file = write(tmp_path, "x.yaml", f"model_name: m\nbackends: {{{backends}}}\n")
+    with pytest.raises(UsageError, match="257 cells, but an Actions matrix holds 256"):
+        matrix(cells_of([file], arch="cpu"))
+
+
+def test_a_row_shows_what_would_run_ready_to_be_pasted(tmp_path):
+    text = (
+        "model_name: m\nserver_args: >-\n  --c '{\"a\": 1}'\nenv: {V: a b}\nexpect: {moe: TRITON}\nseed: 1\n"
+    )
+    (row,) = describe(cells_of([write(tmp_path, "x.yaml", text)], arch=None, unknown_arch="any"))
+    assert row == {
+        "cell": "any/x/default",
+        "model": "m",
+        "task": "gpqa_diamond (independent, responses)",
+        "gpus": 1,
+        "server_args": "--c '{\"a\": 1}'",
+        "env": "V='a b'",
+        "expect": "moe=TRITON",
+        "preset": "plain",
+        "margin": 0.03,
+        "notes": "seed is not used: every sample has a seed of its own",
+    }
+
+
+def test_a_pinned_revision_reaches_the_engine(tmp_path):
+    text = f"model_name: m\nmodel_revision: {'a' * 40}\n"
+    (spec,) = cells_of([write(tmp_path, "x.yaml", text)], arch="cpu")
+    assert spec.server_args == ("--revision", "a" * 40)
+
+
+def test_reasoning_effort_null_sends_none(tmp_path):
+    (spec,) = cells_of([write(tmp_path, "x.yaml", "model_name: m\nreasoning_effort: null\n")], arch="cpu")
+    assert spec.reasoning_effort is None
+
+
+def test_a_cell_runs_where_its_config_and_its_list_agree(tmp_path):
+    write(tmp_path, "x.yaml", 'model_name: m\nwhen: {paths: ["csrc/**", "!csrc/docs/**"]}\n')
+    listed = write(tmp_path, "models-a.txt", "x.yaml\n")
+    write(tmp_path, "runners.yaml", RUNNERS.replace("gpus: 8", "when: {events: [pull_request, schedule]}"))
+    (spec,) = cells_of([listed], arch=None)
+    assert spec.selected("pull_request", ("README.md", "csrc/moe/topk.cu"))
+    assert not spec.selected("pull_request", ("README.md",))
+    assert not spec.selected("pull_request", ("csrc/docs/a.md",))
+    assert spec.selected("schedule", None)
+    assert not spec.selected("push", None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "selects"),
+    [
+        ("*.py", "a.py", True),
+        ("*.py", "a/b.py", False),
+        ("**/*.py", "a/b.py", True),
+        ("**/*.py", "b.py", True),
+        ("a/**", "a/b/c", True),
+        ("a/**", "ab", False),
+        ("a?c", "abc", True),
+        ("a.c", "abc", False),
+    ],
+)
+def test_path_patterns_are_githubs(pattern, path, selects):
+    assert When(paths=(pattern,)).selects("pull_request", (path,)) is selects
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "lists:\n  models-b.txt: {arch: x, runs_on: [a]}\n",
+            r":2: names the list 'models-b\.txt', .*\n  Did you mean",
+        ),
+        ("lists:\n  models-a.txt: {arch: x, run_on: [a]}\n", ":2: unknown key 'lists.models-a.txt.run_on'"),
+        ("lists:\n  models-a.txt: {arch: x, runs_on: []}\n", r":2: lists\.models-a\.txt\.runs_on"),
+        ("lists:\n  models-a.txt: {arch: x, runs_on: ['${{ x }}']}\n", r":2: .*runs_on\.0"),
+        ("lists: {}\n", ":1: lists"),
+    ],
+)
+def test_a_wrong_runners_file_names_the_line(tmp_path, text, message):
+    write(tmp_path, "x.yaml", "model_name: m\n")
+    listed = write(tmp_path, "models-a.txt", "x.yaml\n")
+    write(tmp_path, "runners.yaml", text)
+    with pytest.raises(ConfigError, match=r"runners\.yaml" + message):
+        cells_of([listed], arch=None)

@@ -37,11 +37,14 @@ def broken(old: str, new: str) -> ConfigError:
         ("task: gpqa_diamond", "task: choices", 7, "the task choices needs `dataset: PATH`", ""),
         ("fp8 -tp 2", "'fp8", 5, "cannot be split into words: no closing quotation", ""),
         ("fp8 -tp 2", "fp8 --kv_cache_dtype=fp8", 5, "the same option stands twice", ""),
-        ("fp8 -tp 2", "fp8 --port 80", 5, "--port is set by the gate itself", ""),
+        ("fp8 -tp 2", "fp8 --port 80", 5, "--port belongs to the gate", ""),
         ('"1"', "true", 6, "env.VLLM_ROCM_USE_AITER: True", '"true"'),
         ("  triton:", "  aiter:", 11, "backends.aiter stands twice: first in line 10, again in line 11", ""),
         ("reasoning_effort: low", "reasoning_effort: lo", 4, "reasoning_effort: 'lo' is not known", "'low'?"),
         ("task: gpqa_diamond", "accuracy_threshold: .5", 7, "the same thing as metric_threshold", ""),
+        ("task: gpqa_diamond", "max_tokens: 9\nsampling: {max_tokens: 9}", 7, "as sampling.max_tokens", ""),
+        ("task: gpqa_diamond", "num_fewshot: 9\ntask: {name: gsm8k, num_fewshot: 9}", 7, "as task.num", ""),
+        ("task: gpqa_diamond", "use_chat_completions: true\ntask: gsm8k", 7, "as task.protocol", ""),
         ("task: gpqa_diamond", "model_revision: main", 7, "model_revision: 'main'", ""),
     ],
 )
@@ -92,6 +95,19 @@ def test_a_file_that_is_not_utf_8_names_the_line(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nope\.yaml: cannot be read: No such file"):
         load_config(tmp_path / "nope.yaml")
+
+
+def test_a_file_far_too_large_for_a_config_is_refused(tmp_path):
+    (tmp_path / "x.yaml").write_bytes(b"#" * 1_000_001)
+    with pytest.raises(ConfigError, match=r"x\.yaml: has 1000001 bytes"):
+        load_config(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize("name", ["a b.yaml", "${{x}}.yaml", "-a.yaml"])
+def test_a_file_name_that_cannot_be_a_config_id_is_refused(tmp_path, name):
+    (tmp_path / name).write_text("model_name: m\n")
+    with pytest.raises(ConfigError, match="cannot be a config id"):
+        load_config(tmp_path / name)
 
 
 def test_a_list_reads_one_file_name_a_line_and_ignores_comments(tmp_path):
