@@ -118,6 +118,24 @@ def run(
 
 
 @app.command()
+def plan(
+    paths: Sources,
+    backend: Backends = None,
+    arch: Arch = "auto",
+    output: Annotated[str, typer.Option("--format", help="table, or matrix: the Actions matrix")] = "table",
+    as_json: AsJson = False,
+) -> None:
+    """Show the cells and what each one takes, or the Actions matrix."""
+    from gate import cells
+
+    specs = cells.cells_of(paths, arch=_given(arch), backends=tuple(backend or ()))
+    if output == "matrix":
+        _print_json(cells.matrix(specs))
+    else:
+        _print_rows(cells.describe(specs), as_json=as_json)
+
+
+@app.command()
 def check(
     records: Annotated[Path, typer.Argument(help="run records: a folder, or one file")],
     paths: Sources,
@@ -153,6 +171,14 @@ def attest(
     found = attest_log(config, backend, log)
     _print_rows([check.model_dump() for check in found.checks], as_json=as_json)
     raise typer.Exit(int(found.exit_code))
+
+
+@config_app.command("check")
+def config_check(paths: Sources, arch: Arch = "auto", as_json: AsJson = False) -> None:
+    """Validate configs and lists, and print their cells."""
+    from gate import cells
+
+    _print_rows(cells.describe(cells.cells_of(paths, arch=_given(arch))), as_json=as_json)
 
 
 @config_app.command("schema")
@@ -252,14 +278,12 @@ def _print_rows(rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
     if as_json:
         _print_json(rows)
         return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(*(rows[0] if rows else ()), box=None)
     for row in rows:
-        table.add_row(*(escape(str(value)) for value in row.values()))
-    Console().print(table)
+        name, *rest = row.items()
+        typer.echo(name[1])
+        for key, value in rest:
+            if value not in ("", None):
+                typer.echo(f"  {key:<12} {value}")
 
 
 def _print_json(value: object) -> None:
@@ -268,10 +292,10 @@ def _print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a GateError becomes its message and its exit code, never a traceback."""
     try:
-        app()
+        app(args=arguments)
     except GateError as error:
         typer.echo(f"gate: {error}", err=True)
         sys.exit(int(error.exit_code))

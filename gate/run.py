@@ -159,7 +159,7 @@ async def measure_plan(
 
 
 def _looks(plan: Plan, progress: Progress) -> Callable[[RunRecord], NextStep]:
-    """Look at the record after every block, as `decide_cell` will, and show the look."""
+    """Look at the record after every block, as `decide_cell` will, show it, and mind `max_minutes`."""
     if plan.reference is None or plan.budget is None:
         raise UsageError("nothing to compare with", where=str(plan.spec.cell))
     sequence = plan_sequence(plan.reference, plan.budget, question_order_seed=plan.stream)
@@ -167,7 +167,9 @@ def _looks(plan: Plan, progress: Progress) -> Callable[[RunRecord], NextStep]:
     def look(record: RunRecord) -> NextStep:
         step = next_step(sequence, record.outcomes)
         progress.look(step.looks[-1])
-        return step
+        minutes = plan.spec.gate.max_minutes
+        expired = minutes is not None and record.seconds >= 60 * minutes
+        return step._replace(stop=step.stop or expired)
 
     return look
 

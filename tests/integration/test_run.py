@@ -107,6 +107,15 @@ def test_an_engine_that_never_becomes_healthy_is_given_up_at_its_deadline(measur
     assert "not healthy" in done.out
 
 
+def test_a_cell_that_outlasts_its_minutes_is_inconclusive_and_says_the_detectable_drop(measured: Project):
+    measured.write_config(gate={"margin": 0.1, "max_minutes": 0.001})
+    done = measured.gate(["run"], engine=measured.engine("--accuracy", "0.5"))
+    assert done.code == 3, done.out + done.err
+    (cell,) = report(measured)["cells"]
+    assert cell["verdict"] == "inconclusive"
+    assert 0 < cell["detectable_drop"] < 1
+
+
 def test_empty_answers_of_a_healthy_engine_are_wrong_answers(measured: Project):
     done = measured.gate(["run"], engine=measured.engine("--fault", "empty"))
     assert done.code == 1
