@@ -14,7 +14,7 @@ from gate.model import sha256_of
 from gate.plan import SERVED_MODEL, Plan
 from gate.serving import gpu
 from gate.serving.docker import DockerContainer
-from gate.serving.environment import inherited
+from gate.serving.environment import CONVERSATION_DATE_VARIABLE, inherited, is_secret
 from gate.serving.launch import Launcher, LocalProcess
 
 
@@ -56,12 +56,21 @@ class EngineChoice:
         return words
 
     def environment(self) -> dict[str, str]:
-        """The variables; raises UsageError for a word that is not NAME=VALUE."""
+        """The variables; raises UsageError for a word that is not NAME=VALUE, or belongs in the config."""
         pairs = [text.partition("=") for text in self.env]
         for name, equals, _ in pairs:
             if not name or not equals:
                 raise UsageError(f"--engine-env {name!r} has no value", hint="write --engine-env NAME=VALUE")
+            if name == CONVERSATION_DATE_VARIABLE:
+                raise UsageError(
+                    f"--engine-env {name} would change the prompts", hint="set it in the config's env"
+                )
         return {name: value for name, _, value in pairs}
+
+    def provenance(self) -> dict[str, str]:
+        """The variables as a run record keeps them: no value of one that is named like a secret."""
+        given = self.environment().items()
+        return {f"engine_env.{name}": "***" if is_secret(name) else value for name, value in given}
 
     def identity(self, found: Found) -> str:
         """One word for this engine with these variables and versions: another engine has another."""

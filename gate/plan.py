@@ -15,8 +15,8 @@ from gate.evals.task import Task, load_task
 from gate.fingerprint import fingerprint_of, model_revision
 from gate.model import Fingerprint, Reference, sha256_of
 from gate.sequence import Block, blocks, candidate_stream, new_stream
+from gate.serving.environment import CONVERSATION_DATE, CONVERSATION_DATE_VARIABLE
 
-CONVERSATION_DATE: Final = "2026-01-01"
 SERVED_MODEL: Final = "model-under-test"
 
 
@@ -175,7 +175,12 @@ def _plan(
         spec=spec,
         model=model,
         task=task,
-        fingerprint=fingerprint_of(spec, task, model_revision=revision, conversation_date=CONVERSATION_DATE),
+        fingerprint=fingerprint_of(
+            spec,
+            task,
+            model_revision=revision,
+            conversation_date=spec.env.get(CONVERSATION_DATE_VARIABLE, CONVERSATION_DATE),
+        ),
         reference=None,
         max_repeats=spec.gate.max_repeats,
         budget=None,

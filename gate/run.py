@@ -188,11 +188,10 @@ def select(request: RunRequest) -> tuple[tuple[CellSpec, ...], Found]:
 
 def provenance_of(spec: CellSpec, request: RunRequest, found: Found) -> dict[str, str]:
     """Where a run of this cell comes from."""
-    given = {f"engine_env.{name}": value for name, value in request.engine.environment().items()}
     return provenance(
         git=git_in(Path.cwd()),
         environ=os.environ,
         now=datetime.now(UTC),
         server_args=spec.server_args,
-        extra={**found.provenance(), **given},
+        extra={**found.provenance(), **request.engine.provenance()},
     )

@@ -14,6 +14,7 @@ from typing import Final
 from gate.errors import UsageError
 
 CONVERSATION_DATE: Final = "2026-01-01"
+CONVERSATION_DATE_VARIABLE: Final = "VLLM_SYSTEM_START_DATE"
 
 _NAMES: Final = frozenset(
     {
@@ -76,7 +77,7 @@ def engine_environment(
     result = inherited(outer)
     if offline:
         result["HF_HUB_OFFLINE"] = "1"
-    result["VLLM_SYSTEM_START_DATE"] = CONVERSATION_DATE
+    result[CONVERSATION_DATE_VARIABLE] = CONVERSATION_DATE
     result.update(config)
     result.update(_FORCED)
     folder = Path(command).parent
@@ -85,7 +86,12 @@ def engine_environment(
     return result
 
 
+def is_secret(name: str) -> bool:
+    """Whether a variable of this name would hold a secret."""
+    return name.upper().endswith(_SECRET_ENDINGS)
+
+
 def _allowed(name: str) -> bool:
-    if name in _REFUSED or name.upper().endswith(_SECRET_ENDINGS):
+    if name in _REFUSED or is_secret(name):
         return False
     return name in _NAMES or name.startswith(_PREFIXES)
