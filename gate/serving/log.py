@@ -9,7 +9,6 @@ from typing import IO, Final
 
 from gate.serving.failure import crash_line, is_root_cause
 
-_LINE_END: Final = re.compile(rb"[\r\n]+")
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _PORT_TAKEN: Final = re.compile(r"(?i:address already in use)|port is already allocated")
 # Pydantic quotes the value that it refuses: a prompt, where a request is malformed.
@@ -30,7 +29,7 @@ class LineSplitter:
 
     def feed(self, piece: bytes) -> list[str]:
         """The lines that `piece` completes."""
-        *whole, rest = _LINE_END.split(self._pending + piece)
+        *whole, rest = (self._pending + piece).replace(b"\r", b"\n").split(b"\n")
         lines: list[str] = []
         for line in whole:
             if not self._skipping and line:
@@ -130,5 +129,7 @@ class LogMemory:
 
 
 def _text(line: bytes) -> str:
-    text = _CONTROL.sub("", line.decode("utf-8", errors="replace"))
-    return _QUOTED_INPUT.sub(r"\1(not shown)", text)
+    text = line.decode("utf-8", errors="replace")
+    if not text.isprintable():
+        text = _CONTROL.sub("", text)
+    return _QUOTED_INPUT.sub(r"\1(not shown)", text) if "input" in text else text

@@ -14,6 +14,7 @@ import pytest
 
 from gate.errors import EngineError, UsageError
 from gate.serving import server as server_module
+from gate.serving.docker import DockerContainer
 from gate.serving.launch import LocalProcess
 from gate.serving.server import Server, serve
 from gate.serving.signals import cancelled_by_signals
@@ -171,7 +172,26 @@ async def test_cancellation_stops_the_engine_before_and_after_it_is_healthy(laun
         while len(running(pids)) < 2 or not (healthy.is_set() or "never" in faults):
             await asyncio.sleep(0.05)
     task.cancel()
-    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert running(pids) == []
+
+
+async def test_a_second_cancellation_does_not_tear_the_stopping(launcher, run, pids):
+    healthy = asyncio.Event()
+
+    async def measure() -> None:
+        async with run(launcher("deaf")):
+            healthy.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(measure())
+    async with asyncio.timeout(10):
+        await healthy.wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
+    assert not task.done()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert running(pids) == []
@@ -186,10 +206,13 @@ async def test_sigterm_and_a_second_signal_leave_nothing(launcher, run, pids):
                     asyncio.get_running_loop().call_later(0.3, os.kill, os.getpid(), signal.SIGTERM)
                     await asyncio.Event().wait()
             except asyncio.CancelledError:
+                assert asyncio.current_task().cancelling() == 1
                 return received
         return []
 
+    before = signal.getsignal(signal.SIGTERM)
     assert await asyncio.create_task(measure()) == [signal.SIGINT, signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) == before
     assert running(pids) == []
 
 
@@ -239,6 +262,62 @@ async def test_a_listener_that_fails_ends_the_measurement_and_is_not_hidden(laun
     with pytest.raises(ValueError, match="no terminal"):
         async with run(launcher(), on_line=fail):
             pytest.fail("it must not be used")
+    assert running(pids) == []
+
+
+DOCKER = """#!/bin/sh
+# Records how it was called; `run` serves with the stand-in in the foreground, as a Docker client does.
+echo "$@" >> "$RECORD"
+[ "$1" = run ] || exit 0
+for part in "$@"; do
+  case "$part" in 127.0.0.1:*:8000) port=${part#127.0.0.1:}; port=${port%:8000};; esac
+done
+exec PYTHON -I -S STUB serve /model --port "$port"
+"""
+
+
+async def test_a_container_is_run_served_and_removed_by_name_though_its_client_is_deaf(
+    run, tmp_path, pids
+):
+    docker, record = tmp_path / "docker", tmp_path / "record"
+    docker.write_text(DOCKER.replace("PYTHON", sys.executable).replace("STUB", str(STUB)))
+    docker.chmod(0o755)
+    launcher = DockerContainer(
+        image="rocm/vllm@sha256:0",
+        name="gate-1",
+        model="org/name",
+        served_model="m",
+        docker=[str(docker)],
+        user="1000:1000",
+        env={"STUB_FAULTS": "deaf", "STUB_PID_FILE": str(pids), "RECORD": str(record)},
+    )
+    async with run(launcher) as server:
+        assert await answers(server)
+        assert server.evidence().facts["moe"] == "EMULATION"
+        assert record.read_text().startswith("run --rm --init --name gate-1 ")
+    assert record.read_text().splitlines()[1:] == ["rm --force gate-1"]
+    assert running(pids) == []
+
+
+async def test_a_clean_up_that_fails_is_said_in_the_log(run, tmp_path, pids):
+    lines: list[str] = []
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexit 125\n")
+    docker.chmod(0o755)
+    launcher = DockerContainer(
+        image="x", name="gate-1", model="org/name", served_model="m", docker=[str(docker)], user="1000:1000"
+    )
+    with pytest.raises(EngineError, match="exited with status 125"):
+        async with run(launcher, on_line=lines.append):
+            pytest.fail("it never became healthy")
+    assert f"gate: clean-up {docker} exited with status 125" in lines
+
+
+async def test_a_killed_warden_is_noticed_and_its_engine_ended(launcher, run, pids):
+    async with run(launcher("child")) as server:
+        os.kill(server.pid, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            assert "killed by signal 9" in str(await server.died())
     assert running(pids) == []
 
 
