@@ -16,7 +16,7 @@ _EXCEPTION: Final = re.compile(
 # Says that something failed elsewhere; the line that says what comes earlier.
 _CONSEQUENCE: Final = re.compile(
     r"Engine core initialization failed|EngineDeadError|EngineCore encountered"
-    r"|WorkerProc initialization failed"
+    r"|WorkerProc initialization failed|RuntimeError: cancelled$"
 )
 
 
@@ -45,14 +45,3 @@ def tell(what: str, *, crash: str | None, cause: str | None, last: tuple[str, ..
     else:
         parts.append("its log is empty")
     return "\n".join(parts)
-
-
-def describe_exit(returncode: int) -> str:
-    """An exit status in words."""
-    if returncode < 0 or returncode > _SIGNAL_BASE:
-        signal = -returncode if returncode < 0 else returncode - _SIGNAL_BASE
-        return f"was killed by signal {signal}"
-    return f"exited with status {returncode}"
-
-
-_SIGNAL_BASE: Final = 128

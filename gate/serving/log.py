@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import IO, Final
 
 from gate.serving.failure import crash_line, is_root_cause
+from gate.serving.warden import ENDED
 
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _PORT_TAKEN: Final = re.compile(r"(?i:address already in use)|port is already allocated")
+_ENDED: Final = f"gate: {ENDED}"
 # Pydantic quotes the value that it refuses: a prompt, where a request is malformed.
 _QUOTED_INPUT: Final = re.compile(r"(input_value=|'input': ).*")
 
@@ -110,6 +112,7 @@ class LogMemory:
         self._width = width
         self.crash: str | None = None
         self.cause: str | None = None
+        self.ended: str | None = None
         self.port_taken = False
 
     def feed(self, line: str) -> None:
@@ -120,6 +123,8 @@ class LogMemory:
             self.crash = short
         if self.cause is None and is_root_cause(line):
             self.cause = short
+        if line.startswith(_ENDED):
+            self.ended = line.removeprefix(_ENDED)
         if "already" in line and _PORT_TAKEN.search(line):
             self.port_taken = True
 

@@ -24,7 +24,7 @@ from gate.errors import EngineError
 from gate.model import Evidence
 from gate.serving import warden
 from gate.serving.engine_log import EvidenceReader
-from gate.serving.failure import describe_exit, tell
+from gate.serving.failure import tell
 from gate.serving.launch import Launcher
 from gate.serving.log import LineSplitter, LogFile, LogMemory
 from gate.serving.probe import HEALTHY, UNAVAILABLE, free_port, health
@@ -154,7 +154,7 @@ class Server:
             self._evidence.feed(line)
             self._memory.feed(line)
             self._on_line(line)
-        if self._memory.crash is not None and not self._suspicion.done():
+        if (self._memory.ended or self._memory.crash) and not self._suspicion.done():
             self._suspicion.set_result("the engine reported that it failed")
 
     async def _finish_reading(self) -> None:
@@ -166,8 +166,8 @@ class Server:
             task.result()
 
     async def _await_exit(self) -> str:
-        returncode = await self._process.wait()
-        return f"the engine {describe_exit(returncode)}"
+        await self._process.wait()
+        return "the engine has ended"
 
     async def _follow_processes(self) -> str:
         while True:
@@ -193,8 +193,10 @@ class Server:
         reason = await asyncio.shield(self._suspicion)
         # The first sign is rarely the telling one: let the traceback and the exit status arrive.
         await asyncio.wait([self._reading], timeout=SETTLE_SECONDS)
-        if self._process.returncode is not None:
-            reason = f"the engine {describe_exit(self._process.returncode)}"
+        if self._memory.ended is not None:
+            reason = f"the engine {self._memory.ended}"
+        elif self._process.returncode is not None:
+            reason = f"the engine's warden ended with status {self._process.returncode}"
         elif lost := self._tree.lost_workers():
             reason = _tell_lost(lost)
         return self._error(f"{reason}, {time.monotonic() - self._started:.0f} s after its start")

@@ -27,6 +27,7 @@ POLL_SECONDS = 0.1
 KILL_SECONDS = 10.0
 CLEANUP_SECONDS = 30.0
 CANNOT_EXECUTE = 127
+ENDED = "the engine "
 FIELDS_AFTER_NAME_PARENT = 1
 
 
@@ -42,6 +43,8 @@ def main(arguments: list[str]) -> int:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     engine = start(spec["argv"])
     status = watch(engine, wake)
+    if status is not None:
+        say(ENDED + describe(status))
     ended = end_all(engine, float(spec["grace"]))
     for command in spec["cleanup"]:
         run_cleanup(command)
@@ -160,6 +163,12 @@ def say(message: str) -> None:
     """A line in the engine's log; nobody reads it when gate is already dead, which must not stop us."""
     with contextlib.suppress(BrokenPipeError):
         os.write(2, f"gate: {message}\n".encode())
+
+
+def describe(status: int) -> str:
+    """A wait status in words."""
+    code = os.waitstatus_to_exitcode(status)
+    return f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
 
 
 def exit_status(status: int) -> int:

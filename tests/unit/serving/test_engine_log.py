@@ -218,3 +218,13 @@ def test_no_text_makes_it_fail_or_invents_an_expected_backend(lines):
 @given(st.permutations((LOGS / "reconstructed-rocm-0.32.0-triton.log").read_text().splitlines()))
 def test_the_order_of_lines_does_not_matter(lines):
     assert read_evidence(lines) == evidence_of("reconstructed-rocm-0.32.0-triton.log")
+
+
+@pytest.mark.parametrize("fate", ["killed-enginecore", "killed-worker"])
+def test_a_real_log_of_the_cpu_engine_is_understood(fate):
+    evidence = evidence_of(f"vllm-0.32.0-cpu-w4a8-emulation-{fate}.log")
+    expect = {"moe": "EMULATION", "scheme": "w_mxfp4_a_fp8", "activation": "fp8", "tp": "1"}
+    assert failed(check_evidence(evidence, expect, [])) == []
+    assert evidence.facts["engine_version"] == "0.32.0"
+    # "KV-FP8" in a quark checkpoint's name has no effect without --kv-cache-dtype fp8.
+    assert evidence.facts["kv_cache_dtype"] == "auto"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.serving.failure import crash_line, describe_exit, is_root_cause, tell
+from gate.serving.failure import crash_line, is_root_cause, tell
 from gate.serving.log import LineSplitter, LogFile, LogMemory
 
 
@@ -127,18 +127,31 @@ def test_the_engines_own_words_for_dying_are_recognised(line):
         ("vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue.", False),
         ("INFO a healthy line: nothing", False),
         ("no colon at all", False),
+        ("(EngineCore pid=1) ERROR [core.py:1512] RuntimeError: cancelled", False),
     ],
 )
 def test_a_cause_is_an_exception_that_is_not_a_consequence(line, is_cause):
     assert is_root_cause(line) is is_cause
 
 
-def test_exit_statuses_are_told_in_words():
-    assert describe_exit(3) == "exited with status 3"
-    assert describe_exit(137) == describe_exit(-9) == "was killed by signal 9"
-
-
 def test_the_message_says_what_happened_then_quotes():
     told = tell("the engine exited", crash="c", cause="r", last=("a", "b"))
     assert told == "the engine exited\ncause: r\nthe engine said: c\nlast lines of its log:\n  | a\n  | b"
     assert tell("gone", crash=None, cause=None, last=()) == "gone\nits log is empty"
+
+
+@pytest.mark.parametrize(
+    ("fate", "words"),
+    [
+        ("killed-enginecore", "engine core exited unexpectedly"),
+        ("killed-worker", "Worker proc VllmWorker-0 died unexpectedly (exit code: -9)"),
+    ],
+)
+def test_a_real_engines_death_is_recognised_in_its_log(fate, words):
+    memory = LogMemory()
+    path = Path(__file__).parents[2] / "logs" / f"vllm-0.32.0-cpu-w4a8-emulation-{fate}.log"
+    for line in path.read_text().splitlines():
+        memory.feed(line)
+    assert memory.crash is not None
+    assert words in memory.crash
+    assert memory.cause is None
