@@ -129,9 +129,8 @@ class EngineClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._open_session.close()
+        self._session = None
 
     async def ask(self, request: Request, *, priority: int = 0) -> Answer:
         """The engine's answer to one request.
@@ -144,17 +143,18 @@ class EngineClient:
                 nothing at all is answered any more.
         """
         body = json.dumps(request.body).encode()
-        for attempt in itertools.count():
+        failures = 0
+        while True:
             try:
                 async with self._slots.taken(priority):
                     return await self._answered_in_time(request, body)
             except _Retry as failed:
-                if attempt >= self._retries:
-                    tries = f"{attempt + 1} time{'s' if attempt else ''}"
-                    raise self._error(request, f"{failed.reason} ({tries})") from None
-                pause = self._backoff * 2**attempt if failed.pause is None else failed.pause
+                failures += 1
+                if failures > self._retries:
+                    times = f"{failures} times" if failures > 1 else "once"
+                    raise self._error(request, f"{failed.reason} ({times})") from None
+                pause = self._backoff * 2 ** (failures - 1) if failed.pause is None else failed.pause
             await asyncio.sleep(min(pause, _LONGEST_PAUSE))
-        raise AssertionError("unreachable: count() does not end")
 
     async def _answered_in_time(self, request: Request, body: bytes) -> Answer:
         loop = asyncio.get_running_loop()
@@ -163,12 +163,10 @@ class EngineClient:
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._exchange(request, body)
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, ConnectionError) as error:
             raise _Retry(f"connection failed: {type(error).__name__}") from None
         except TimeoutError:
             return await self._late(request, started)
-        except OSError as error:
-            raise _Retry(f"connection failed: {error.strerror or type(error).__name__}") from None
         finally:
             self._in_flight -= 1
         self._last_answer = loop.time()
@@ -187,7 +185,7 @@ class EngineClient:
         return Answer("", Finish.TIMEOUT, 0)
 
     async def _healthy(self) -> bool:
-        limit = aiohttp.ClientTimeout(total=_HEALTH_SECONDS)
+        limit = aiohttp.ClientTimeout(total=min(self._timeout, _HEALTH_SECONDS))
         try:
             async with self._open_session.get(f"{self._base_url}/health", timeout=limit) as reply:
                 return reply.status == HTTPStatus.OK
@@ -271,7 +269,9 @@ async def ask_block(
             samples[question] = sample
             on_sample(sample)
 
-    workers = min(client.concurrency, len(block.questions) - len(samples))
+    # Twice as many as can be in flight: whenever a slot falls free, one of this block waits for it, and
+    # a later block gets none while this one has anything left to ask.
+    workers = min(2 * client.concurrency, len(block.questions) - len(samples))
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):

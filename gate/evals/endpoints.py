@@ -111,7 +111,7 @@ def read_answer(path: str, reply: object) -> Answer:
     if not isinstance(text, str | None):
         raise ReplyError("the choice's text is not a string")
     reason = choice.get("finish_reason")
-    if reason is None or reason in _GIVEN_UP:
+    if not isinstance(reason, str) or reason in _GIVEN_UP:
         raise ReplyError("the engine gave the request up")
     return Answer(text or "", _FINISHES.get(reason, Finish.OTHER), _tokens(reply, "completion_tokens"))
 
@@ -123,14 +123,17 @@ def _read_response(reply: dict[str, Any]) -> Answer:
     if not isinstance(status, str) or status in _GIVEN_UP:
         raise ReplyError("the engine gave the request up")
     messages = [item for item in output if isinstance(item, dict) and item.get("type") == "message"]
-    contents = [part for item in messages for part in item.get("content") or ()]
-    texts = [part.get("text") for part in contents if part.get("type") == "output_text"]
-    if not all(isinstance(text, str) for text in texts):
+    contents = [item.get("content") for item in messages]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    parts = [part for part in parts if isinstance(part, dict) and part.get("type") == "output_text"]
+    texts = [text for part in parts if isinstance(text := part.get("text"), str)]
+    if len(texts) != len(parts):
         raise ReplyError("the output's text is not a string")
     if status == "completed":
         finish = Finish.STOP
     else:
-        reason = (reply.get("incomplete_details") or {}).get("reason")
+        details = reply.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
         finish = Finish.LENGTH if reason == "max_output_tokens" else Finish.OTHER
     return Answer("".join(texts), finish, _tokens(reply, "output_tokens"))
 

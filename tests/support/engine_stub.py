@@ -6,8 +6,9 @@ Prints `listening on PORT` when it accepts connections. Answers `(X)` for the op
 with probability `--accuracy` (drawn from the request's seed), another option otherwise.
 
 POST /stub {"fault": "500", "first": 3} switches a fault on for the next three requests ("first": null: for
-all); GET /stub counts what was asked. Faults: 400, 404, 429, 500, 503, garbage, no_choice, empty, length,
-slow, drop, wrong_model, unknown_channel, echo_500 (quotes the prompt), dies.
+all), {"reset": true} forgets everything; GET /stub counts what was asked. Faults: 400, 404, 429, 500, 503,
+garbage, no_choice, empty, length, slow, drop, wrong_model, unknown_channel, echo_400 and echo_500 (quote the
+prompt), dies.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Stub:
     """What the stub does now and what it was asked so far."""
 
     def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
         self.model: str = options.served_model_name or options.model
         self.accuracy: float = options.accuracy
         self.marker: str = options.marker
@@ -117,7 +119,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
     stub.requests += 1
     stub.in_flight += 1
     stub.most_in_flight = max(stub.most_in_flight, stub.in_flight)
-    stub.bodies = [*stub.bodies[-49:], body]
+    stub.bodies = [*stub.bodies[-99:], body]
     try:
         if stub.dies_after is not None and stub.requests > stub.dies_after:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -179,6 +181,8 @@ async def models(request: web.Request) -> web.Response:
 async def switch(request: web.Request) -> web.Response:
     """Set what POST /stub names; a fault without `first` is for good."""
     stub, changes = request.app[STATE], await request.json()
+    if changes.pop("reset", False):
+        stub.__init__(stub.options)
     if "fault" in changes:
         stub.first = None
     for name, value in changes.items():
@@ -230,7 +234,7 @@ def main() -> None:
         sys.exit(options.exit)
     listening = socket.create_server((options.host, options.port), backlog=1024)
     print(f"listening on {listening.getsockname()[1]}", flush=True)
-    web.run_app(application(options), sock=listening, print=None, access_log=None)
+    web.run_app(application(options), sock=listening, print=None, access_log=None, handler_cancellation=True)
 
 
 if __name__ == "__main__":

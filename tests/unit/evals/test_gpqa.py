@@ -143,7 +143,7 @@ def test_the_fingerprint_tells_the_protocols_apart(task_of):
     assert ours.dataset_sha256 == theirs.dataset_sha256
     assert (ours.grader, theirs.grader) == ("gate-letter/1", "gpt_oss.evals/0.0.9")
     assert ours.chance == 0.25
-    assert ours.max_tokens is None
+    assert (ours.endpoint, ours.max_tokens) == ("responses", None)
 
 
 def test_no_question_text_in_the_repr_of_anything(task_of, tmp_path):
