@@ -185,7 +185,7 @@ async def test_retry_after_decides_the_pause(client_of, engine, task_of):
     assert 1 <= time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("retry_after", [formatdate(0, usegmt=True), "soon"])
+@pytest.mark.parametrize("retry_after", [formatdate(1e9, usegmt=True), "soon"])
 async def test_a_past_or_unreadable_retry_after_means_no_long_pause(client_of, engine, task_of, retry_after):
     engine.switch(fault="503", first=1, retry_after=retry_after)
     started = time.monotonic()
@@ -292,7 +292,18 @@ async def test_an_error_of_the_callback_ends_the_block(client_of, task_of):
     async with client_of(concurrency=1) as client:
         with pytest.raises(OSError, match="disk full"):
             await ask(client, task_of(), on_sample=full)
-        # The slot that the failed block gave back, and handed to one that was cancelled, is not lost.
+
+
+async def test_a_slot_handed_to_a_request_that_is_cancelled_just_then_is_not_lost(client_of, task_of):
+    test = asyncio.current_task()
+
+    def cancel_all(sample):
+        for task in asyncio.all_tasks() - {test, asyncio.current_task()}:
+            task.cancel()
+
+    async with client_of(concurrency=1) as client:
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(ask(client, task_of(), on_sample=cancel_all))
         async with asyncio.timeout(10):
             assert len(await ask(client, task_of())) == 3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -171,6 +172,19 @@ def test_a_full_disk_is_an_error():
     with pytest.raises(RecordError, match="/dev/full: cannot be written: No space left on device"):
         Journal(full, descriptor, {}).append(sample(1))
     os.close(descriptor)
+
+
+def test_a_line_that_could_be_written_in_part_only_is_an_error(path):
+    with Journal.open(path, KEY) as journal:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, hard))
+        try:
+            with pytest.raises(RecordError, match=r"cell\.jsonl: only a part of a line could be written"):
+                journal.append(sample(1))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with Journal.open(path, KEY) as journal:
+        assert not journal.samples
 
 
 def test_closing_twice_does_no_harm(path):
