@@ -71,7 +71,7 @@ class Journal:
             header = lines.readline(_HEADER_LIMIT)
         if not header.endswith(b"\n"):
             return None
-        key = _decoded(header, f"{path}:1").get("key")
+        key = _decoded(header.decode(errors="replace")).get("key")
         return key if isinstance(key, dict) else None
 
     @property

@@ -157,6 +157,16 @@ def test_a_key_in_another_header_is_refused(path):
         Journal.open(path, KEY)
 
 
+def test_the_key_can_be_read_without_opening(path):
+    assert Journal.stored_key(path) is None
+    written(path, sample(1))
+    assert Journal.stored_key(path) == KEY
+    path.write_text("garbage\n")
+    assert Journal.stored_key(path) is None
+    path.write_text('{"key":')
+    assert Journal.stored_key(path) is None
+
+
 def test_two_processes_do_not_write_one_journal(path):
     with (
         Journal.open(path, KEY),
