@@ -1,0 +1,154 @@
+"""The calibration tables of docs/statistics.md, through the production decision code.
+
+python benchmarks/simulate_table.py --replicates 20000            # the first tables, minutes
+python benchmarks/simulate_table.py --replicates 100000 --only alarms
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from gate.stats.scenarios import Change, Difficulty, Scenario
+from gate.stats.sequential import Terms
+from gate.stats.simulate import Simulated, false_alarms_by_baseline, fixed_rule, simulate
+
+FULL_RUN = 1584  # 198 questions, 8 repeats: what the fixed rule costs
+GATES = {"n_b 32, m_max 16, margin .03": (32, 16, 0.03), "n_b 8, m_max 8, margin .05": (8, 8, 0.05)}
+
+
+def terms(margin: float, repeats: int) -> Terms:
+    return Terms(margin=margin, tolerated_loss=0.0, alpha=0.01, alpha_pass=0.05, max_repeats=repeats)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def said(found: Simulated) -> str:
+    rates = " / ".join(percent(x, 2) for x in (found.failed, found.passed))
+    return f"{rates} | {percent(found.mean_samples / FULL_RUN, 0)}"
+
+
+def alarms(replicates: int, seed: int) -> Iterator[str]:
+    yield "| gate (Q 198, base .58, W .124) | change | fail / pass | of 1584 | bias | interval covers |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    worlds = [
+        ("none", Scenario()),
+        ("1-point drop", Scenario(change=Change.UNIFORM, drop=0.01)),
+        ("2-point drop", Scenario(change=Change.UNIFORM, drop=0.02)),
+        ("3-point drop", Scenario(change=Change.UNIFORM, drop=0.03)),
+        ("5-point drop", Scenario(change=Change.UNIFORM, drop=0.05)),
+        ("10-point drop", Scenario(change=Change.UNIFORM, drop=0.1)),
+        ("all at chance", Scenario(change=Change.CHANCE)),
+        ("reshuffled", Scenario(change=Change.RESHUFFLED)),
+        ("3-point gain", Scenario(change=Change.IMPROVEMENT, drop=0.03)),
+    ]
+    for name, (baseline_repeats, repeats, margin) in GATES.items():
+        for label, world in worlds:
+            found = simulate(
+                world, baseline_repeats, terms(margin, repeats), replicates=replicates, seed=seed
+            )
+            covered = percent(found.covered)
+            yield f"| {name} | {label} | {said(found)} | {100 * found.bias:+.2f} points | {covered} |"
+
+
+def old_rule(replicates: int, seed: int) -> Iterator[str]:
+    yield "| the fixed rule (8 repeats, score < .568 - .05) | fails |"
+    yield "| --- | --- |"
+    for drop in (0.0, 0.03, 0.05, 0.1):
+        world = Scenario(change=Change.UNIFORM, drop=drop)
+        rate = fixed_rule(world, repeats=8, threshold=0.568, tolerance=0.05, replicates=replicates, seed=seed)
+        yield f"| true drop {100 * drop:.0f} points | {percent(rate, 2)} |"
+
+
+def false_passes(replicates: int, seed: int) -> Iterator[str]:
+    yield "| Q | accuracy | W | n_b, m_max, margin | uniform | truncation | broken subset |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    sizes = [
+        (30, 0.58, 0.124, 32, 8, 0.1),
+        (198, 0.58, 0.124, 32, 16, 0.03),
+        (198, 0.58, 0.124, 8, 8, 0.05),
+        (198, 0.8, 0.08, 8, 8, 0.05),
+        (198, 0.98, 0.012, 8, 8, 0.02),
+        (1319, 0.58, 0.124, 8, 4, 0.03),
+        (1319, 0.95, 0.03, 8, 4, 0.01),
+    ]
+    for q, accuracy, within, baseline_repeats, repeats, margin in sizes:
+        cells = []
+        for change in (Change.UNIFORM, Change.TRUNCATION, Change.BROKEN):
+            worst = 0.0
+            for difficulty in Difficulty:
+                world = Scenario(q, accuracy, within, change, margin, difficulty)
+                found = simulate(
+                    world, baseline_repeats, terms(margin, repeats), replicates=replicates, seed=seed
+                )
+                worst = max(worst, found.passed)
+            cells.append(percent(worst, 2))
+        plan = f"{baseline_repeats}, {repeats}, {margin}"
+        yield f"| {q} | {accuracy} | {within} | {plan} | {' | '.join(cells)} |"
+
+
+def gsm8k(replicates: int, seed: int) -> Iterator[str]:
+    yield "| gsm8k-like (Q 1319, .95, W .03, n_b 8, m_max 4, margin .01) | fail / pass |"
+    yield "| --- | --- |"
+    for drop in (0.0, 0.01):
+        world = Scenario(1319, 0.95, 0.03, Change.UNIFORM, drop)
+        found = simulate(world, 8, terms(0.01, 4), replicates=replicates, seed=seed)
+        yield f"| {100 * drop:.0f}-point drop | {percent(found.failed)} / {percent(found.passed)} |"
+
+
+def by_baseline(replicates: int, seed: int) -> Iterator[str]:
+    yield "| gate | median | 90th | 95th | 99th percentile of a baseline's own false-alarm rate |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, (baseline_repeats, repeats, margin) in GATES.items():
+        rates = false_alarms_by_baseline(
+            Scenario(),
+            baseline_repeats,
+            terms(margin, repeats),
+            baselines=400,
+            replicates=replicates // 20,
+            seed=seed,
+        )
+        cells = " | ".join(percent(x) for x in np.quantile(rates, [0.5, 0.9, 0.95, 0.99]))
+        yield f"| {name} | {cells} |"
+
+
+def drift(replicates: int, seed: int) -> Iterator[str]:
+    yield "| variation between runs (n_b 32, m_max 16, margin .03) | false alarms |"
+    yield "| --- | --- |"
+    for sd in (0.0, 0.003, 0.005, 0.01):
+        found = simulate(Scenario(drift=sd), 32, terms(0.03, 16), replicates=replicates, seed=seed)
+        yield f"| {100 * sd:.1f} points | {percent(found.failed, 2)} |"
+
+
+TABLES: dict[str, Callable[[int, int], Iterator[str]]] = {
+    "alarms": alarms,
+    "old-rule": old_rule,
+    "false-passes": false_passes,
+    "gsm8k": gsm8k,
+    "by-baseline": by_baseline,
+    "drift": drift,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--replicates", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=TABLES, action="append")
+    asked = parser.parse_args()
+    for name in asked.only or TABLES:
+        begun = time.perf_counter()
+        for line in TABLES[name](asked.replicates, asked.seed):
+            print(line, flush=True)
+        print(
+            f"\n({name}: {asked.replicates:,} replicates, {time.perf_counter() - begun:.0f} s)\n", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
