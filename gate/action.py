@@ -13,10 +13,10 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib import import_module
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from gate import cli
 from gate.errors import Exit, GateError, UsageError
 from gate.model import GateReport, Verdict
 
@@ -209,11 +209,10 @@ def _append(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _gate(arguments: Sequence[str]) -> int:
-    """Run the command line in this process, which the runner's signals reach."""
-    command_line = import_module("gate.cli")
+def run_gate(arguments: Sequence[str]) -> int:
+    """Run the command line in this process, which the runner's signals reach; return its exit code."""
     try:
-        command_line.main(arguments)
+        cli.main(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else Exit.NOT_MEASURED
     return Exit.PASS
@@ -222,7 +221,7 @@ def _gate(arguments: Sequence[str]) -> int:
 def main() -> int:
     """The entry point of action.yml's run step."""
     try:
-        return run(os.environ, _gate, print)
+        return run(os.environ, run_gate, print)
     except GateError as error:
         print(annotation(str(error)))
         return error.exit_code

@@ -263,3 +263,24 @@ def test_an_annotation_stays_one_line() -> None:
     assert (
         action.annotation("50 %\r\n::set-output") == "::error title=vllm-eval-gate::50 %25%0D%0A::set-output"
     )
+
+
+def test_the_real_command_line_is_run_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
+    assert action.run_gate(["run", "--help"]) == 0
+    assert "CONFIG_OR_LIST" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["run", "--no-such-option"], ["config", "check", "no-such.yaml"]])
+def test_what_the_command_line_refuses_is_a_usage_error(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert action.run_gate(arguments) == Exit.USAGE
+    assert "no-such" in capsys.readouterr().err
+
+
+def test_the_entry_point_says_what_is_missing_as_an_annotation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GITHUB_OUTPUT", raising=False)
+    assert action.main() == Exit.USAGE
+    assert capsys.readouterr().out.startswith("::error title=vllm-eval-gate::GITHUB_OUTPUT is not set")

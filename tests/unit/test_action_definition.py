@@ -8,9 +8,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
+from gate import cli
 from gate.action import Inputs, Result, variable
+from gate.decide import DEFAULT_FAIL_ON
 from gate.model import Verdict
 from tests.support.workflows import ROOT, Job, action_files, jobs, load, steps, workflow_files
 
@@ -39,6 +42,23 @@ def test_every_input_is_mapped_to_its_variable_once() -> None:
 
 def test_the_glue_reads_the_inputs_that_the_run_step_is_given() -> None:
     assert {field.name.replace("_", "-") for field in dataclasses.fields(Inputs)} == mapped("run").keys()
+
+
+def test_every_option_of_the_glue_is_one_of_gate_run() -> None:
+    every = dict.fromkeys((field.name for field in dataclasses.fields(Inputs)), "x")
+    arguments = Inputs(**every).arguments({"GATE_HEAD_SHA": "1", "GATE_BASE_SHA": "2"})
+    given = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")} - {"--"}
+    command = typer.main.get_command(cli.app).commands[arguments[0]]
+    assert given <= {option for parameter in command.params for option in parameter.opts}
+    assert len(given) == len(every) - 1 + 2
+
+
+def test_the_defaults_are_those_of_gate() -> None:
+    command = typer.main.get_command(cli.app).commands["run"]
+    own = {option.lstrip("-"): parameter.default for parameter in command.params for option in parameter.opts}
+    default = {name: definition.get("default") for name, definition in load(ACTION)["inputs"].items()}
+    assert (default["arch"], default["baselines"]) == (own["arch"], str(own["baselines"]))
+    assert tuple(default["fail-on"].split(",")) == DEFAULT_FAIL_ON
 
 
 def test_the_installer_reads_the_inputs_that_the_install_step_is_given() -> None:
