@@ -178,7 +178,8 @@ def config_check(paths: Sources, arch: Arch = "auto", as_json: AsJson = False) -
     """Validate configs and lists, and print their cells."""
     from gate import cells
 
-    _print_rows(cells.describe(cells.cells_of(paths, arch=_given(arch))), as_json=as_json)
+    specs = cells.cells_of(paths, arch=_given(arch), unknown_arch="any")
+    _print_rows(cells.describe(specs), as_json=as_json)
 
 
 @config_app.command("schema")

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
-from pydantic.json_schema import WithJsonSchema
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from gate.config_values import (
+    EXPECT_KEYS,
+    FALLBACKS,
+    Effort,
+    Env,
+    Expect,
+    Fallbacks,
+    Fraction,
+    Revision,
+    Seconds,
+    ServerArgs,
+)
 from gate.document import Document, Value, parse_document, read_text
 from gate.errors import ConfigError
 from gate.model import Frozen, Name
-from gate.problems import SAID_TWICE, UNKNOWN_FACT, config_error, did_you_mean
-from gate.server_args import Option, ServerArgsError, parse
-from gate.serving.engine_log import EXPECT_KEYS
+from gate.problems import SAID_TWICE, config_error, did_you_mean
+from gate.server_args import Option, parse
 from gate.settings import ChoiceColumns, GateSettings, Sampling, TaskName, TaskSettings, Text, When
 
 __all__ = [
     "EXPECT_KEYS",
+    "FALLBACKS",
     "UPSTREAM_KEYS",
     "BackendSettings",
     "ChoiceColumns",
@@ -63,41 +74,13 @@ def _said_twice(key: str, other: str) -> PydanticCustomError:
     )
 
 
-def _readable(text: str) -> str:
-    try:
-        parse(text)
-    except ServerArgsError as error:
-        raise PydanticCustomError("server_args", "{problem}", {"problem": str(error)}) from error
-    return text
-
-
-def _known_facts(expect: dict[str, str | None]) -> dict[str, str | None]:
-    for key in expect:
-        if key not in EXPECT_KEYS:
-            raise PydanticCustomError(UNKNOWN_FACT, "unknown", {"key": key, "known": sorted(EXPECT_KEYS)})
-    return expect
-
-
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-ValueText = Annotated[
-    str, StringConstraints(pattern=r"^[^\x00]*$"), WithJsonSchema({"type": ["string", "number"]})
-]
-ServerArgs = Annotated[str, AfterValidator(_readable), WithJsonSchema({"type": ["string", "null"]})]
-Env = dict[VariableName, ValueText | None]
-Expect = Annotated[dict[str, ValueText | None], AfterValidator(_known_facts)]
-
-
 class BackendSettings(Frozen):
     """One entry of `backends:`, merged over the config's own settings; None in env or expect unsets."""
 
     server_args: ServerArgs = ""
     env: Env = Field(default_factory=dict)
     expect: Expect = Field(default_factory=dict)
-    allow_fallback: tuple[Text, ...] | None = None
+    allow_fallback: Fallbacks | None = None
 
     @property
     def options(self) -> tuple[Option, ...]:
@@ -133,7 +116,7 @@ class Config(Frozen):
     sampling: Sampling | None = None
     gate: GateSettings = GateSettings()
     expect: Expect = Field(default_factory=dict)
-    allow_fallback: tuple[Text, ...] = ()
+    allow_fallback: Fallbacks = ()
     trust_remote_code: bool = False
     when: When | None = None
     backends: dict[Name, BackendSettings] = Field(default_factory=dict, min_length=1)

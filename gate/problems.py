@@ -14,8 +14,12 @@ from gate.document import Document, KeyPath
 from gate.errors import ConfigError
 
 UNKNOWN_FACT: Final = "unknown_fact"
+UNKNOWN_FALLBACK: Final = "unknown_fallback"
 SAID_TWICE: Final = "said_twice"
-"""Our own pydantic error types about one key of a mapping, which their context holds as `key`."""
+"""Our own pydantic error types; their context holds `key`, the one key or word that is meant."""
+
+_UNKNOWN_TO_PARSERS: Final = {UNKNOWN_FACT: "fact", UNKNOWN_FALLBACK: "fallback"}
+_OF_ONE_KEY: Final = frozenset({UNKNOWN_FACT, SAID_TWICE})
 
 _SHOWN: Final = 60
 _OURS: Final = frozenset({"value_error", "server_args", SAID_TWICE})
@@ -35,7 +39,9 @@ def config_error(error: ValidationError, document: Document, model: type[BaseMod
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """A suggestion for a misspelt word, or None where nothing is near."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    words = list(known)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    close += [other for other in words if word and other.startswith(word)]
     return f"Did you mean {close[0]!r}?" if close else None
 
 
@@ -47,7 +53,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 def _location(detail: ErrorDetails) -> KeyPath:
     path = tuple(part for part in detail["loc"] if part != "[key]")
-    return (*path, str(detail["ctx"]["key"])) if detail["type"] in {UNKNOWN_FACT, SAID_TWICE} else path
+    return (*path, str(detail["ctx"]["key"])) if detail["type"] in _OF_ONE_KEY else path
 
 
 def _explain(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str | None]:
@@ -58,8 +64,9 @@ def _explain(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> tup
         return f"unknown key {name!r}", suggestion(str(path[-1]), _keys_at(path[:-1], model))
     if kind == "missing":
         return f"{name} is missing", None
-    if kind == UNKNOWN_FACT:
-        return f"{name}: no parser knows the fact {path[-1]!r}", suggestion(str(path[-1]), context["known"])
+    if kind in _UNKNOWN_TO_PARSERS:
+        word, what = str(context["key"]), _UNKNOWN_TO_PARSERS[kind]
+        return f"{name}: no parser knows the {what} {word!r}", suggestion(word, context["known"])
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", context["expected"])
         return f"{name}: {_shown(value)} is not known", suggestion(str(value), choices)

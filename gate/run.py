@@ -125,6 +125,11 @@ async def _measure_all(
     return results
 
 
+def default_concurrency(spec: CellSpec, questions: int) -> int:
+    """Requests in flight where the command line does not say: a pass at once, within the config's cap."""
+    return min(questions, spec.max_concurrency or DEFAULT_CONCURRENCY, DEFAULT_CONCURRENCY)
+
+
 async def measure_plan(
     plan: Plan,
     launcher: Launcher,
@@ -142,12 +147,13 @@ async def measure_plan(
         startup_seconds=plan.spec.startup_max_wait_seconds,
         on_line=progress.engine_line,
     )
-    in_flight = concurrency or min(len(plan.task.questions), DEFAULT_CONCURRENCY)
+    in_flight = concurrency or default_concurrency(plan.spec, len(plan.task.questions))
+    patience = plan.spec.request_timeout_seconds or REQUEST_SECONDS
     with Journal.open(outputs.journal(cell), plan.sequence_key) as journal:
         record = await measure(
             plan,
             engine=engine,
-            make_client=lambda url: EngineClient(url, concurrency=in_flight, timeout_seconds=REQUEST_SECONDS),
+            make_client=lambda url: EngineClient(url, concurrency=in_flight, timeout_seconds=patience),
             journal=journal,
             look=look,
             progress=progress,
@@ -181,8 +187,11 @@ def select(request: RunRequest) -> tuple[tuple[CellSpec, ...], Found]:
         EngineError: the engine cannot be asked, or nobody can tell the arch.
         UsageError: the engine's command does not exist; a list belongs to another arch than this machine.
     """
+    given = None if request.arch == "auto" else request.arch
+    # Read before the engine is asked: a misspelt config must not hide behind an engine that is not there.
+    cells_of(request.paths, arch=given, backends=request.backends, unknown_arch="any")
     found = find_out(request.engine)
-    arch = found.arch() if request.arch == "auto" else request.arch
+    arch = given or found.arch()
     return cells_of(request.paths, arch=arch, backends=request.backends), found
 
 

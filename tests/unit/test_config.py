@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from gate.config import load_config, load_list, parse_config
+from gate.engine import EngineChoice
 from gate.errors import ConfigError, Exit
+from gate.plan import Origins
+from gate.run import RunRequest, select
 
 FULL = Path(__file__).parents[1] / "data" / "configs" / "w4a8.yaml"
 
@@ -30,6 +33,8 @@ def broken(old: str, new: str) -> ConfigError:
         ("metric_threshold", "metric_treshold", 3, "unknown key 'metric_treshold'", "'metric_threshold'?"),
         ("moe: TRITON", "mo: TRITON", 11, "no parser knows the fact 'mo'", "'moe'?"),
         ("  emulation: {server_args", "  emulation: {sever_args", 12, "'backends.emulation.sever_args'", "?"),
+        ("[moe_activation]", "[moe_activaton]", 11, "the fallback 'moe_activaton'", "'moe_activation'?"),
+        ("task: gpqa_diamond", "task: gpqa", 7, "task.name: 'gpqa' is not known", "'gpqa_diamond'?"),
         ("margin: 0.03", "margin: 1.5", 8, "gate.margin: 1.5: input should be less than 1", ""),
         ("margin: 0.03", "margin: '0.03'", 8, "gate.margin: '0.03': input should be a valid number", ""),
         ("task: gpqa_diamond", "task: gpqa_dimond", 7, "task.name: 'gpqa_dimond' is", "'gpqa_diamond'?"),
@@ -132,3 +137,15 @@ def test_a_wrong_list_names_the_line(tmp_path, text, expected):
     with pytest.raises(ConfigError) as caught:
         load_list(tmp_path / "models-x.txt")
     assert re.search(expected, str(caught.value))
+
+
+def test_a_wrong_config_is_reported_before_the_engine_is_looked_for(tmp_path):
+    (tmp_path / "x.yaml").write_text("model_nam: m\n")
+    request = RunRequest(
+        paths=(tmp_path / "x.yaml",),
+        origins=Origins(tmp_path, tmp_path, None, None, None),
+        out=tmp_path,
+        engine=EngineChoice("no-such-engine"),
+    )
+    with pytest.raises(ConfigError, match="unknown key 'model_nam'"):
+        select(request)

@@ -7,6 +7,7 @@ import pytest
 
 from gate.cells import cells_of
 from gate.evals.task import load_task
+from gate.run import DEFAULT_CONCURRENCY, default_concurrency
 
 FOLDER = Path(__file__).parents[1] / "data" / "upstream_configs"
 
@@ -58,6 +59,12 @@ def test_folded_server_args_keep_json_and_count_gpus():
 def test_the_timeout_for_rocm_holds_on_rocm_only():
     assert cell("gsm8k-folded.yaml").request_timeout_seconds == 3600
     assert cell("gsm8k-folded.yaml", arch="sm90").request_timeout_seconds is None
+
+
+def test_the_config_caps_the_requests_in_flight():
+    assert default_concurrency(cell("gsm8k-folded.yaml"), questions=1319) == 100
+    assert default_concurrency(cell("gpqa-bare.yaml"), questions=198) == 198
+    assert default_concurrency(cell("gpqa-bare.yaml"), questions=1319) == DEFAULT_CONCURRENCY
 
 
 def test_gsm8k_through_chat_keeps_its_temperature_and_prefix():

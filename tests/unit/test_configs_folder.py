@@ -1,5 +1,6 @@
 """What ships in configs/: every list has its hardware, and every backend says what must have run."""
 
+import re
 from pathlib import Path
 
 import jsonschema
@@ -7,7 +8,7 @@ import pytest
 import yaml
 
 from gate.cells import cells_of, describe, matrix
-from gate.config import json_schema, load_list
+from gate.config import EXPECT_KEYS, FALLBACKS, Config, json_schema, load_list, parse_config
 from gate.runners import load_runners
 
 ROOT = Path(__file__).parents[2]
@@ -90,3 +91,15 @@ def test_the_json_schema_refuses_what_the_loader_refuses(text):
 
 def test_the_json_schema_is_one():
     jsonschema.Draft202012Validator.check_schema(json_schema())
+
+
+@pytest.mark.parametrize(
+    "word", [*Config.model_fields, *EXPECT_KEYS, *FALLBACKS, *(path.stem for path in FILES)]
+)
+def test_the_documentation_names_every_key_fact_fallback_and_config(word):
+    assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", (ROOT / "docs" / "configs.md").read_text())
+
+
+def test_the_example_of_the_documentation_is_a_config():
+    example = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "configs.md").read_text(), re.DOTALL)
+    assert list(parse_config(example[1], "configs.md").config.backends) == ["aiter", "triton", "emulation"]
