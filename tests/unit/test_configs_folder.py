@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
+from gate.attest import attest_log
 from gate.cells import cells_of, describe, matrix
 from gate.config import EXPECT_KEYS, FALLBACKS, Config, json_schema, load_list, parse_config
 from gate.runners import load_runners
@@ -103,3 +104,20 @@ def test_the_documentation_names_every_key_fact_fallback_and_config(word):
 def test_the_example_of_the_documentation_is_a_config():
     example = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "configs.md").read_text(), re.DOTALL)
     assert list(parse_config(example[1], "configs.md").config.backends) == ["aiter", "triton", "emulation"]
+
+
+@pytest.mark.parametrize(
+    ("config", "backend", "log", "met"),
+    [
+        ("gpt-oss-20b-rocm-mxfp4-fp8", "aiter", "reconstructed-rocm-0.32.0-aiter", True),
+        ("gpt-oss-20b-rocm-mxfp4-fp8", "aiter", "reconstructed-rocm-0.32.0-silent-emulation", False),
+        ("gpt-oss-20b-rocm-mxfp4-fp8", "aiter", "reconstructed-rocm-0.32.0-triton", False),
+        ("gpt-oss-20b-rocm-mxfp4-fp8", "triton", "reconstructed-rocm-0.32.0-triton", True),
+        ("gpt-oss-20b-rocm-mxfp4-mxfp4", "aiter", "reconstructed-rocm-0.32.0-ck-w4a4", True),
+        ("tiny-gpt-oss-w4a8", "emulation", "vllm-0.32.0-cpu-w4a8-emulation-killed-worker", True),
+        ("tiny-gpt-oss-w4a8", "triton", "vllm-0.32.0-cpu-w4a8-emulation-killed-worker", False),
+    ],
+)
+def test_what_a_backend_expects_is_what_its_log_says(config, backend, log, met):
+    attested = attest_log(CONFIGS / f"{config}.yaml", backend, ROOT / "tests" / "logs" / f"{log}.log")
+    assert all(check.ok for check in attested.checks) is met
