@@ -149,6 +149,8 @@ def check_server_args(server_args: Sequence[str]) -> None:
 
 def check_model(model: str) -> None:
     """Raise `UsageError` if `model` is a path without a model in it; a Hub id is left to the engine."""
+    if model.startswith("local/") and not Path(model).exists():
+        raise UsageError(f"{model} is on no hub", hint="give the checkpoint's folder with --model")
     path = Path(model).expanduser()
     if not (path.is_absolute() or model.startswith((".", "~")) or path.exists()):
         return

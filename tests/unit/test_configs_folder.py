@@ -10,7 +10,9 @@ import yaml
 from gate.attest import attest_log
 from gate.cells import cells_of, describe, matrix
 from gate.config import EXPECT_KEYS, FALLBACKS, Config, json_schema, load_list, parse_config
+from gate.errors import UsageError
 from gate.runners import load_runners
+from gate.serving.launch import check_model
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -121,3 +123,10 @@ def test_the_example_of_the_documentation_is_a_config():
 def test_what_a_backend_expects_is_what_its_log_says(config, backend, log, met):
     attested = attest_log(CONFIGS / f"{config}.yaml", backend, ROOT / "tests" / "logs" / f"{log}.log")
     assert all(check.ok for check in attested.checks) is met
+
+
+@pytest.mark.parametrize("name", ["tiny-gpt-oss-w4a8", "gpt-oss-20b-rocm-mxfp4-mxfp4"])
+def test_a_checkpoint_that_no_hub_has_must_be_given(name):
+    spec = cells_of([CONFIGS / f"{name}.yaml"], arch="any")[0]
+    with pytest.raises(UsageError, match=r"is on no hub\n  give the checkpoint's folder with --model"):
+        check_model(spec.model_name)
