@@ -96,7 +96,7 @@ def _measured(record: RunRecord, reference: Reference, budget: Budget) -> Measur
     check_course(course, plan)
     if not course.looks:
         raise RecordError("not one block of samples is complete")
-    return Measured(record, budget, plan, course)
+    return Measured(record, reference, budget, plan, course)
 
 
 def _facts(record: RunRecord, checks: Sequence[EvidenceCheck]) -> CellResult:

@@ -6,8 +6,9 @@ from typing import Any, Final, NamedTuple
 
 from gate.decide.budget import Budget
 from gate.decide.live import looks_taken
+from gate.decide.side import tally_of, warnings
 from gate.decide.words import count, points, signed_points
-from gate.model import CellResult, Outcome, RunRecord, Verdict
+from gate.model import CellResult, Reference, RunRecord, Verdict
 from gate.stats.boundaries import boundaries, sequential_p
 from gate.stats.planning import repeats_to_decide
 from gate.stats.sequential import Course, SequencePlan
@@ -17,9 +18,10 @@ INTERVAL_ALPHA: Final = 0.025
 
 
 class Measured(NamedTuple):
-    """A record that holds together, and its looks."""
+    """A record that holds together, what it is compared with, and its looks."""
 
     record: RunRecord
+    reference: Reference
     budget: Budget
     plan: SequencePlan
     course: Course
@@ -50,12 +52,12 @@ def conclude(
 
 def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
     """Estimates at the last look taken."""
-    record, budget, plan, course = measured
+    record, reference, budget, plan, course = measured
     number = measured.last
     last = course.looks[number]
     used = plan.look_at[number]
-    tally = _tally(record, plan, number)
-    score = tally.count(Outcome.CORRECT.value) / used
+    tally = tally_of(record, plan, number)
+    score = float(tally.correct.sum()) / used
     evidence = [float(look.evidence) for look in course.looks]
     half = boundaries(plan.times, INTERVAL_ALPHA)[number] * float(last.variance) ** 0.5
     difference = float(last.difference)
@@ -71,19 +73,11 @@ def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
         "detectable_drop": budget.detectable_drop,
         "samples_used": used,
         "samples_budget": budget.samples,
-        "invalid_rate": tally.count(Outcome.INVALID.value) / used,
+        "invalid_rate": float(tally.invalid.sum()) / used,
         "looks": looks_taken(plan, course),
         "old_rule_passes": old_rule,
-        "notes": _notes(budget, plan, number),
+        "notes": (*_notes(budget, plan, number), *warnings(tally, reference)),
     }
-
-
-def _tally(record: RunRecord, plan: SequencePlan, number: int) -> str:
-    """The outcomes of the first `number` + 1 blocks, in no particular order."""
-    repeats = plan.blocks[number].repeat
-    if repeats or number + 1 == plan.first_pass:
-        return "".join(record.outcomes[: repeats + 1])
-    return "".join(record.outcomes[0][i] for i in plan.asked(number))
 
 
 def _notes(budget: Budget, plan: SequencePlan, number: int) -> tuple[str, ...]:
@@ -98,7 +92,7 @@ def _notes(budget: Budget, plan: SequencePlan, number: int) -> tuple[str, ...]:
 
 def _verdict(measured: Measured, max_minutes: float | None) -> tuple[Verdict, str, str]:
     """Verdict, reason and next step."""
-    record, budget, plan, course = measured
+    record, _, budget, plan, course = measured
     used = count(plan.look_at[measured.last], "sample")
     difference = float(course.looks[measured.last].difference)
     seen = f"{signed_points(difference)} after {used}"
@@ -131,7 +125,7 @@ def _verdict(measured: Measured, max_minutes: float | None) -> tuple[Verdict, st
 
 
 def _undecided(measured: Measured, seen: str, spent: str) -> tuple[Verdict, str, str]:
-    _, budget, plan, course = measured
+    _, _, budget, plan, course = measured
     number, last = measured.last, course.looks[measured.last]
     tests = [(last.z_regression, plan.upper_regression), (last.z_pass, plan.upper_pass)]
     repeats = [

@@ -45,7 +45,8 @@ class Scenario:
         drop: how much the mean chance falls (rises, for an improvement).
         difficulty: shape of the chances over the questions.
         chance: score of guessing.
-        drift: standard deviation of a run's own offset in every question, which no baseline shows.
+        drift: standard deviation of the candidate run's offset against the baseline's runs, the same in
+            every question: what differs between two runs of one build beyond sampling.
     """
 
     questions: int = 198
