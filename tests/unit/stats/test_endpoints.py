@@ -12,6 +12,7 @@ from gate.errors import StatisticsError
 from gate.stats.endpoints import broken_questions, length_shift, rate_rise, share_rise
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 5),
     st.integers(1, 5),
