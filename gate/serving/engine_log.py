@@ -41,7 +41,7 @@ _NAME: Final = r"[A-Z][A-Z0-9_]*"
 SHAPES: Final = (
     LineShape(
         re.compile(rf"^Using '(?P<moe>{_NAME})' Mxfp4 MoE backend\."),
-        "0.22.1 (real, H200), 0.32.0 oracle/mxfp4.py",
+        "0.22.1 (seen on an H200, log not kept), 0.32.0 oracle/mxfp4.py (real, CPU)",
     ),
     LineShape(
         re.compile(rf"^Using '?(?P<moe>{_NAME})'? (?:Fp8|NvFp4|Int8|MxFp8|Unquantized) MoE backend"),
@@ -64,7 +64,7 @@ SHAPES: Final = (
     ),
     LineShape(
         re.compile(r"^No Mxfp4 MoE backend supports activation=.* Falling back to .* with BF16 activations"),
-        "0.32.0 oracle/mxfp4.py (reconstructed)",
+        "0.32.0 oracle/mxfp4.py (real, CPU)",
         fallback="moe_activation",
     ),
     LineShape(
@@ -78,7 +78,7 @@ SHAPES: Final = (
     ),
     LineShape(
         re.compile(rf"^Using (?P<attention>{_NAME}) (?:attention )?backend out of potential backends: "),
-        "0.22.1 (real, H200), 0.32.0 platforms/{rocm,cuda}.py (reconstructed)",
+        "0.22.1 (seen on an H200, log not kept), 0.32.0 platforms/{rocm,cuda}.py (reconstructed)",
     ),
     LineShape(
         re.compile(rf"^Using (?:AttentionBackendEnum\.)?(?P<attention>{_NAME}) backend\.$"),

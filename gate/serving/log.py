@@ -13,6 +13,8 @@ from gate.serving.warden import ENDED
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 _PORT_TAKEN: Final = re.compile(r"(?i:address already in use)|port is already allocated")
 _ENDED: Final = f"gate: {ENDED}"
+# The body of a traceback: its last line, which is not indented, says what matters.
+_INDENTED: Final = re.compile(r"(?:\([^)]*\) [A-Z]+ \S+ \S+ \[[^\]]*\] )?\s{2,}")
 # Pydantic quotes the value that it refuses: a prompt, where a request is malformed.
 _QUOTED_INPUT: Final = re.compile(r"(input_value=|'input': ).*")
 
@@ -118,7 +120,8 @@ class LogMemory:
     def feed(self, line: str) -> None:
         """Take one line."""
         short = line[: self._width]
-        self._last.append(short)
+        if not _INDENTED.match(line):
+            self._last.append(short)
         if self.crash is None and crash_line(line):
             self.crash = short
         if self.cause is None and is_root_cause(line):

@@ -228,3 +228,11 @@ def test_a_real_log_of_the_cpu_engine_is_understood(fate):
     assert evidence.facts["engine_version"] == "0.32.0"
     # "KV-FP8" in a quark checkpoint's name has no effect without --kv-cache-dtype fp8.
     assert evidence.facts["kv_cache_dtype"] == "auto"
+
+
+def test_a_real_fallback_to_bf16_activations_is_caught():
+    evidence = evidence_of("vllm-0.32.0-cpu-w4a8-triton.log")
+    assert failed(check_evidence(evidence, {"moe": "TRITON", "activation": "bf16"}, [])) == [
+        "fallback:moe_activation"
+    ]
+    assert "activation" in failed(check_evidence(evidence, {"activation": "fp8"}, ["moe_activation"]))

@@ -87,6 +87,15 @@ def test_memory_keeps_the_first_crash_the_first_cause_and_the_last_lines():
     assert not memory.port_taken
 
 
+def test_the_body_of_a_traceback_is_left_out_of_the_last_lines():
+    memory = LogMemory()
+    prefix = "(APIServer pid=6) ERROR 11-23 21:58:38 [async_llm.py:906] "
+    for line in ("Traceback (most recent call last):", '  File "x.py", line 1', "    ^^^^", "ValueError: no"):
+        memory.feed(prefix + line)
+    memory.feed('  File "y.py", line 2')
+    assert memory.last() == (prefix + "Traceback (most recent call last):", prefix + "ValueError: no")
+
+
 @pytest.mark.parametrize(
     "line",
     [
