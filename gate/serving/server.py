@@ -131,9 +131,12 @@ class Server:
 
     def _spawn(self, work: Coroutine[Any, Any, str]) -> asyncio.Task[None]:
         async def suspect() -> None:
-            reason = await work
-            if not self._suspicion.done():
-                self._suspicion.set_result(reason)
+            reason = "the engine can no longer be watched"
+            try:
+                reason = await work
+            finally:
+                if not self._suspicion.done() and not _being_cancelled():
+                    self._suspicion.set_result(reason)
 
         return asyncio.create_task(suspect())
 
@@ -282,6 +285,11 @@ async def _start(launcher: Launcher, port: int, stop_seconds: float) -> asyncio.
         env=launcher.environment(),
         start_new_session=True,
     )
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _tell_lost(workers: tuple[Remembered, ...]) -> str:

@@ -1,9 +1,11 @@
 """The engine's life against a stand-in that is a real process with a real engine's faults."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,13 +16,24 @@ import pytest
 
 from gate.errors import EngineError, UsageError
 from gate.serving import server as server_module
+from gate.serving import warden
 from gate.serving.docker import DockerContainer
 from gate.serving.launch import LocalProcess
+from gate.serving.processes import Remembered, Tree, remember
 from gate.serving.server import Server, serve
 from gate.serving.signals import cancelled_by_signals
 
 STUB = Path(__file__).parents[1] / "support" / "lifecycle_stub.py"
 Start = Callable[..., LocalProcess]
+
+
+@pytest.fixture(autouse=True)
+def states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where running engines are noted, apart from that of this machine's other runs."""
+    folder = tmp_path / "states"
+    folder.mkdir()
+    monkeypatch.setattr(server_module, "state_folder", lambda: folder)
+    return folder
 
 
 @pytest.fixture
@@ -263,6 +276,77 @@ async def test_a_listener_that_fails_ends_the_measurement_and_is_not_hidden(laun
         async with run(launcher(), on_line=fail):
             pytest.fail("it must not be used")
     assert running(pids) == []
+
+
+async def test_a_sigterm_to_the_warden_stops_the_engine_and_is_noticed(launcher, run, pids):
+    async with run(launcher("child")) as server:
+        os.kill(server.pid, signal.SIGTERM)
+        async with asyncio.timeout(10):
+            await server.died()
+    assert running(pids) == []
+
+
+async def test_a_warden_that_hangs_is_killed_and_its_engine_ended(launcher, run, pids, monkeypatch):
+    monkeypatch.setattr(warden, "KILL_SECONDS", 0.1)
+    monkeypatch.setattr(warden, "CLEANUP_SECONDS", 0.1)
+    monkeypatch.setattr(server_module, "DRAIN_SECONDS", 0.5)
+    async with run(launcher("child")) as server:
+        os.kill(server.pid, signal.SIGSTOP)
+    assert running(pids) == []
+
+
+async def test_what_survives_even_sigkill_is_said(launcher, run, monkeypatch):
+    lines: list[str] = []
+    end = Tree.end
+
+    def pretend(tree: Tree) -> tuple[Remembered, ...]:
+        end(tree)
+        return (Remembered(7, 0.0, "VLLM::Worker"),)
+
+    monkeypatch.setattr(Tree, "end", pretend)
+    async with run(launcher(), on_line=lines.append) as server:
+        pass
+    assert lines[-1] == "gate: process 7 (VLLM::Worker) survived SIGKILL"
+    assert [left.pid for left in server.survivors] == [7]
+
+
+async def test_a_watcher_that_fails_ends_the_measurement_and_is_not_hidden(launcher, run, pids, monkeypatch):
+    def fail(tree: Tree) -> tuple[Remembered, ...]:
+        raise OSError("no /proc")
+
+    async def measure() -> None:
+        async with run(launcher()) as server:
+            monkeypatch.setattr(Tree, "lost_workers", fail)
+            async with asyncio.timeout(10):
+                await server._suspicion
+            monkeypatch.undo()
+            assert "can no longer be watched" in str(await server.died())
+
+    with pytest.raises(OSError, match="no /proc"):
+        await measure()
+    assert running(pids) == []
+
+
+async def test_a_full_disk_is_said_and_the_engine_goes_on(launcher):
+    lines: list[str] = []
+    full = serve(
+        launcher(), log_path=Path("/dev/full"), startup_seconds=20, on_line=lines.append, stop_seconds=1
+    )
+    async with full as server:
+        assert server.evidence().facts["moe"] == "EMULATION"
+    assert len([line for line in lines if "No space left on device" in line]) == 1
+
+
+async def test_orphans_of_a_killed_run_are_ended_before_the_next_start(launcher, run, states):
+    lines: list[str] = []
+    with subprocess.Popen(["/bin/sleep", "600"], start_new_session=True) as orphan:
+        known = remember(orphan.pid)
+        state = {"owner": [2**22 + 1, 0.0, "gate"], "processes": [known._replace(name="VLLM::Worker")]}
+        (states / "engine-1.json").write_text(json.dumps(state))
+        async with run(launcher(), on_line=lines.append):
+            assert not psutil.pid_exists(orphan.pid)
+    assert lines[0] == f"gate: ended VLLM::Worker (pid {orphan.pid}), left over from a killed run"
+    assert list(states.iterdir()) == []
 
 
 DOCKER = """#!/bin/sh

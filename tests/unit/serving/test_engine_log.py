@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gate.model import Evidence, EvidenceCheck
@@ -209,12 +209,14 @@ def test_every_shape_says_where_it_was_read():
     assert all(shape.read_from for shape in SHAPES)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=200), max_size=20))
 def test_no_text_makes_it_fail_or_invents_an_expected_backend(lines):
     evidence = read_evidence(lines)
     assert "moe" not in failed(check_evidence(evidence, {}, []))
 
 
+@settings(deadline=None)
 @given(st.permutations((LOGS / "reconstructed-rocm-0.32.0-triton.log").read_text().splitlines()))
 def test_the_order_of_lines_does_not_matter(lines):
     assert read_evidence(lines) == evidence_of("reconstructed-rocm-0.32.0-triton.log")

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gate.serving.failure import crash_line, is_root_cause, tell
 from gate.serving.log import LineSplitter, LogFile, LogMemory
 
 
+@settings(deadline=None)
 @given(st.lists(st.from_regex(r"[ -~]{1,40}", fullmatch=True), max_size=20), st.data())
 def test_lines_are_the_same_however_the_stream_is_cut(lines, data):
     stream = "".join(f"{line}\n" for line in lines).encode()
