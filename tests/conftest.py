@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
+
+# No deadline: how long an example takes says something about the machine, not about the code.
+settings.register_profile("gate", deadline=None)
+settings.load_profile("gate")
 
 ROOT = Path(__file__).resolve().parent.parent
 
