@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -53,7 +54,8 @@ class ChoiceTask:
     dataset_sha256: str
     asker: Asker = field(repr=False)
     items: Mapping[str, Item] = field(repr=False)
-    order: Order = field(repr=False, default=option_permutation)
+    # Asked for twice a sample, by `request` and by `grade`; what is in flight fits several times.
+    order: Order = field(repr=False, default_factory=lambda: lru_cache(4096)(option_permutation))
     read: Callable[[str, str], str | None] = field(repr=False, default=read_letter)
     as_gpt_oss: bool = False
 
