@@ -177,12 +177,23 @@ def test_an_interrupted_engine_is_made_anew(set_up, machine, target, lines, part
     assert any("made anew" in line for line in lines)
 
 
-def test_an_environment_made_by_hand_is_made_anew(set_up, machine, target):
+def test_an_environment_made_by_hand_is_made_anew(set_up, target, tmp_path):
     target.site_packages.mkdir(parents=True)
     (target.environment / "pyvenv.cfg").touch()
-    (target.environment / "lib64").symlink_to("lib")
     assert set_up() == 8
     assert not (target.environment / "pyvenv.cfg").exists()
+
+
+def test_what_a_link_in_the_environment_points_to_is_kept(set_up, target, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").touch()
+    target.environment.mkdir()
+    (target.environment / "pyvenv.cfg").touch()
+    (target.environment / "lib64").symlink_to(outside)
+    set_up()
+    assert (outside / "kept").exists()
+    assert not (target.environment / "lib64").exists()
 
 
 @pytest.mark.parametrize("part", ["expand", "questions"])
