@@ -116,8 +116,10 @@ def test_the_example_of_the_documentation_is_a_config():
         ("gpt-oss-20b-rocm-mxfp4-fp8", "aiter", "reconstructed-rocm-0.32.0-triton", False),
         ("gpt-oss-20b-rocm-mxfp4-fp8", "triton", "reconstructed-rocm-0.32.0-triton", True),
         ("gpt-oss-20b-rocm-mxfp4-mxfp4", "aiter", "reconstructed-rocm-0.32.0-ck-w4a4", True),
-        ("tiny-gpt-oss-w4a8", "emulation", "vllm-0.32.0-cpu-w4a8-emulation-killed-worker", True),
-        ("tiny-gpt-oss-w4a8", "triton", "vllm-0.32.0-cpu-w4a8-emulation-killed-worker", False),
+        ("tiny-gpt-oss-w4a8", "emulation", "vllm-0.32.0-cpu-emulation", True),
+        ("tiny-gpt-oss-w4a8", "emulation", "vllm-0.32.0-cpu-triton", False),
+        ("tiny-gpt-oss-w4a8", "triton", "vllm-0.32.0-cpu-triton", True),
+        ("tiny-gpt-oss-w4a8", "triton", "vllm-0.32.0-cpu-emulation", False),
     ],
 )
 def test_what_a_backend_expects_is_what_its_log_says(config, backend, log, met):
