@@ -14,7 +14,7 @@ TINY := configs/tiny-gpt-oss-w4a8.yaml
 ENGINE_FLAGS := --engine-command $(ENGINE_VENV)/bin/vllm --model $(TINY_MODEL) --dataset-path $(TINY_DATA) --arch cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types soak setup engine lock clean
+.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered setup engine lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 18
@@ -29,10 +29,10 @@ demo-all: engine  ## every tiny cell
 
 demo-regression: engine  ## the same checkpoint through a broken kernel: ends red, exit 1
 	rm -rf $(OUT)/demo-regression
-	GATE_SABOTAGE=swap_nibbles $(BIN)/gate run $(TINY) --backend emulation $(ENGINE_FLAGS) \
-		--engine-env GATE_SABOTAGE --out $(OUT)/demo-regression
+	$(BIN)/gate run $(TINY) --backend emulation $(ENGINE_FLAGS) \
+		--engine-env GATE_SABOTAGE=swap_nibbles --out $(OUT)/demo-regression
 
-test: check engine integration end-to-end  ## everything CI runs, the real engine included
+test: lint types covered end-to-end  ## everything CI runs, the real engine included
 
 check: lint types unit  ## the inner loop: lint, types, unit tests
 
@@ -46,10 +46,17 @@ types: setup
 unit: setup
 	$(BIN)/python -m pytest tests/unit
 
-integration: engine node_modules/.installed
+integration: engine node_modules/.installed  ## one real edge each
 	$(BIN)/python -m pytest tests/integration
 
-end-to-end: engine
+# Of both together: the integration tests run `gate` as its users do, as a process.
+covered: engine node_modules/.installed  ## unit and integration tests, and how much of gate/ they reach
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --quiet tests/unit tests/integration
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+end-to-end: engine node_modules/.installed
 	$(BIN)/python -m pytest tests/end_to_end
 
 setup: $(VENV)/.installed  ## gate and its tools in .venv

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from gate.cells import cells_of
+from gate.cells import CellSpec, cells_of
 from gate.errors import Exit, UsageError
 from gate.model import Evidence, EvidenceCheck
 from gate.serving.engine_log import check_evidence, read_evidence
@@ -38,4 +38,9 @@ def attest_log(config: Path, backend: str, log: Path) -> Attested:
             evidence = read_evidence(lines)
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", where=str(log)) from error
-    return Attested(evidence, check_evidence(evidence, spec.expect, spec.allow_fallback))
+    return Attested(evidence, checks_of(spec, evidence))
+
+
+def checks_of(spec: CellSpec, evidence: Evidence) -> tuple[EvidenceCheck, ...]:
+    """What the engine reported, held against everything the config says must run."""
+    return check_evidence(evidence, spec.expect, spec.allow_fallback, environment=spec.env)

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gate import records
+from gate.attest import checks_of
 from gate.baseline.pool import reference_of
 from gate.cells import CellSpec, cells_of
 from gate.decide import decide_cell, unmeasured
 from gate.errors import RecordError
 from gate.model import CellResult, GateReport, Reference, RunRecord
 from gate.reporting import assemble, fail_on_verdicts
-from gate.serving.engine_log import check_evidence
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def judge(spec: CellSpec, record: RunRecord, reference: Reference | None, family
     return decide_cell(
         record,
         reference,
-        checks=check_evidence(record.evidence, spec.expect, spec.allow_fallback) if record.outcomes else (),
+        checks=checks_of(spec, record.evidence) if record.outcomes else (),
         settings=spec.gate,
         family_size=family_size,
         chance=spec.task.chance,

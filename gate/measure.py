@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from gate.attest import checks_of
 from gate.cells import CellSpec
 from gate.decide import NextStep
 from gate.errors import EngineError, RecordError
@@ -23,7 +24,6 @@ from gate.plan import Plan
 from gate.records import matrices
 from gate.report.progress import Progress
 from gate.sequence import Block
-from gate.serving.engine_log import check_evidence
 
 LOOKAHEAD: Final = 1
 DEATH_NOTICE_SECONDS: Final = 3.0
@@ -171,7 +171,7 @@ async def _while_alive(work: Coroutine[None, None, None], engine: Engine) -> Non
 
 
 def _evidence_failure(spec: CellSpec, evidence: Evidence) -> Failure | None:
-    failed = [c for c in check_evidence(evidence, spec.expect, spec.allow_fallback) if not c.ok]
+    failed = [c for c in checks_of(spec, evidence) if not c.ok]
     if not failed:
         return None
     said = "; ".join(f"{c.fact}: expected {c.expected}, found {c.found or 'nothing'}" for c in failed)

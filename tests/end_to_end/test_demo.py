@@ -1,0 +1,64 @@
+"""The two demos: the real vLLM, the committed checkpoint, the committed baseline."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from tests.conftest import EmbeddedEngine
+
+CELL = "cpu/tiny-gpt-oss-w4a8/emulation"
+
+
+def make(root: Path, target: str, out: Path) -> subprocess.CompletedProcess[str]:
+    """Run a target of the Makefile, its output folder elsewhere."""
+    return subprocess.run(
+        ["make", "-C", str(root), target, f"OUT={out}"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
+def test_the_same_checkpoint_through_a_broken_kernel_ends_red_and_names_the_cell(
+    root: Path, tmp_path: Path, embedded_engine: EmbeddedEngine
+):
+    before = {process.pid for process in psutil.process_iter()}
+    done = make(root, "demo-regression", tmp_path)
+    assert done.returncode != 0
+    assert "Error 1" in done.stderr, done.stdout[-3000:] + done.stderr[-3000:]
+    report = json.loads((tmp_path / "demo-regression/report.json").read_text())
+    assert (report["verdict"], report["exit_code"]) == ("regression", 1)
+    (cell,) = report["cells"]
+    assert cell["samples_used"] < cell["samples_budget"]
+    assert CELL in done.stdout
+    left = [p for p in psutil.process_iter(["cmdline"]) if p.pid not in before and "vllm" in str(p.info)]
+    assert not left
+    assert_no_question_text(embedded_engine.dataset, tmp_path, done.stdout + done.stderr)
+
+
+def test_the_demo_passes_with_proof_of_what_ran(root: Path, tmp_path: Path, embedded_engine: EmbeddedEngine):
+    done = make(root, "demo", tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    report = json.loads((tmp_path / "demo/report.json").read_text())
+    (cell,) = report["cells"]
+    assert cell["verdict"] == "pass"
+    facts = cell["evidence"]["facts"]
+    assert (facts["moe"], facts["scheme"], facts["activation"]) == ("EMULATION", "w_mxfp4_a_fp8", "fp8")
+    assert_no_question_text(embedded_engine.dataset, tmp_path, done.stdout + done.stderr)
+
+
+def assert_no_question_text(dataset: Path, folder: Path, printed: str) -> None:
+    """None of the served questions is in anything printed or written: GPQA must not be republished."""
+    with dataset.open(newline="", encoding="utf-8") as rows:
+        questions = [row["Question"] for row in csv.DictReader(rows)]
+    assert len(questions) > 100
+    written = {path: path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file()}
+    assert any(path.suffix == ".log" for path in written)
+    for name, text in {"printed": printed, **written}.items():
+        assert not [question for question in questions if question in text], name
