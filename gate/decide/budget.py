@@ -10,7 +10,7 @@ from gate.errors import StatisticsError
 from gate.model import Reference
 from gate.stats import planning, sequential
 from gate.stats.looks import baseline_moments
-from gate.stats.planning import MOST_REPEATS, Design
+from gate.stats.planning import Design
 from gate.stats.sequential import SequencePlan, Terms
 
 
@@ -103,9 +103,7 @@ def _plan(
 ) -> Budget:
     design, accuracy = _design(reference, settings, family_size)
     _check_margin(accuracy, settings.margin, chance)
-    needed = planning.repeats_for(design, settings.margin)
-    if needed is None or needed > MOST_REPEATS:
-        raise _impossible(design, settings.margin)
+    needed = planning.budget_for(design, settings.margin)
     cap, margin = min(needed, settings.max_repeats), settings.margin
     if cap < needed:
         margin = planning.provable_margin(design, cap)
@@ -164,20 +162,3 @@ def _check_margin(accuracy: float, margin: float, chance: float) -> None:
             f"the margin exceeds the baseline score: {margin:.3f} below {accuracy:.3f}{guessing}",
             hint="narrow the margin, or use questions that the model can answer",
         )
-
-
-def _impossible(design: Design, margin: float) -> StatisticsError:
-    wider = planning.provable_margin(design, MOST_REPEATS)
-    repeats = planning.baseline_repeats_for(design, margin)
-    more = f"collect {repeats} or more baseline repeats, or " if repeats else "no baseline is large enough: "
-    return StatisticsError(
-        f"a drop below {points(margin)} cannot be ruled out with this baseline: "
-        f"{count(design.baseline_repeats, 'repeat')} of {count(design.questions, 'question')}, "
-        f"{count(design.cells, 'cell')} in the run",
-        hint=f"{more}widen the margin to {_rounded_up(wider)} or more",
-    )
-
-
-def _rounded_up(share: float) -> str:
-    """Up to the next tenth of a point, as one writes it into a config."""
-    return f"{int(share * 1000) / 1000 + 0.001:.3f}"

@@ -42,14 +42,14 @@ def tally_of(record: RunRecord, plan: SequencePlan, number: int) -> Tally:
     """Count the samples of the first `number` + 1 blocks."""
     repeats, asked = plan.blocks[number].repeat + 1, plan.asked(number)
     outcomes = _characters(record.outcomes[:repeats])[:, asked]
-    reasons, counts = np.unique(_characters(record.finish[:repeats])[:, asked], return_counts=True)
+    reasons = np.bincount(_characters(record.finish[:repeats])[:, asked].ravel())
     return Tally(
         asked=asked,
         repeats=repeats,
         correct=(outcomes == ord(Outcome.CORRECT.value)).sum(axis=0),
         invalid=(outcomes == ord(Outcome.INVALID.value)).sum(axis=0),
         tokens=np.array(record.tokens[:repeats], dtype=np.float64)[:, asked].mean(axis=0),
-        finish=Counter({chr(r): int(c) for r, c in zip(reasons, counts, strict=True)}),
+        finish=Counter({chr(code): int(count) for code, count in enumerate(reasons) if count}),
     )
 
 

@@ -129,8 +129,7 @@ def sequential_p(times: tuple[float, ...], z: Sequence[float]) -> float:
     """
     if not 0 < len(z) <= len(times):
         raise StatisticsError(f"{len(z)} statistics for a plan of {len(times)} looks")
-    inverses = _inverses(times)
-    levels = [float(inv(min(max(x, inv.x[0]), inv.x[-1]))) for inv, x in zip(inverses, z, strict=False)]
+    levels = [_level(inverse, value) for inverse, value in zip(_inverses(times), z, strict=False)]
     p = float(ndtr(-max(levels)))
     return 1.0 if p > _P_CEILING else max(p, P_FLOOR)
 
@@ -143,6 +142,13 @@ def _inverses(times: tuple[float, ...]) -> tuple[CubicSpline, ...]:
     levels = low + (high - low) * (1 - np.cos(np.linspace(0, np.pi, _LEVELS))) / 2
     table = np.array([boundaries(times, float(alpha)) for alpha in ndtr(-levels)])
     return tuple(CubicSpline(column, levels) for column in table.T)
+
+
+def _level(inverse: CubicSpline, value: float) -> float:
+    """Phi^-1(1 - alpha) of the boundary that `value` just reaches, within the levels that were solved."""
+    if value <= inverse.x[0]:
+        return -math.inf
+    return float(inverse(min(value, inverse.x[-1])))
 
 
 def _density(times: Sequence[float], k: int, boundary: float, previous: _Density | None) -> _Density:

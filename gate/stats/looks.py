@@ -154,13 +154,20 @@ def _plain_variance(b: Floats, n: Floats, p: Floats, m: Floats, d: Floats) -> Fl
     """V_u: from each question's own spread where m allows it, from the spread between questions else."""
     q = d.shape[-1]
     if m.max() < PLUG_IN_REPEATS:
-        return np.asarray(d.var(axis=-1, ddof=1) / q)
+        return _spread(d)
     with np.errstate(divide="ignore", invalid="ignore"):
         plug_in: Floats = _mean(b * (1 - b) / (n - 1) + p * (1 - p) / (m - 1)) / q
     if m.min() >= PLUG_IN_REPEATS:
         return plug_in
     few = (m < PLUG_IN_REPEATS).any(axis=-1)
-    return np.where(few, d.var(axis=-1, ddof=1) / q, plug_in)
+    return np.where(few, _spread(d), plug_in)
+
+
+def _spread(d: Floats) -> Floats:
+    """Variance of the mean of d, from the spread between questions."""
+    q = d.shape[-1]
+    off = d - _mean(d)[..., None]
+    return np.asarray(np.add.reduce(off * off, axis=-1) / (q * (q - 1)))
 
 
 def _noisiest_loss(within: Floats, accuracy: Floats, margin: float) -> Floats:

@@ -69,6 +69,25 @@ def repeats_for(design: Design, margin: float) -> int | None:
     return math.ceil(1 / room) if room > 0 else None
 
 
+def budget_for(design: Design, margin: float) -> int:
+    """`repeats_for`, where it is a number that may be spent.
+
+    Raises:
+        StatisticsError: no budget of up to MOST_REPEATS proves the margin; says what would help.
+    """
+    needed = repeats_for(design, margin)
+    if needed is not None and needed <= MOST_REPEATS:
+        return needed
+    enough = baseline_repeats_for(design, margin)
+    more = f"collect {enough} or more baseline repeats, or" if enough else "no baseline is large enough:"
+    wider = math.ceil(provable_margin(design, MOST_REPEATS) * 1000) / 1000
+    raise StatisticsError(
+        f"a drop below {100 * margin:.1f} points cannot be ruled out with this baseline: "
+        f"{design.baseline_repeats} repeats, {design.questions} questions, cells in the run: {design.cells}",
+        hint=f"{more} widen the margin to {wider:.3f} or more",
+    )
+
+
 def baseline_repeats_for(design: Design, margin: float, *, repeats: int = MOST_REPEATS) -> int | None:
     """Baseline repeats with which `repeats` of the candidate prove `margin`; None where no number does."""
     room = _room(design, margin) - 1 / repeats

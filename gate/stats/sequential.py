@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -125,10 +126,7 @@ def plan_sequence(
     k = np.asarray(correct, dtype=np.float64)
     n = np.asarray(float(repeats))
     total = len(questions)
-    plan = blocks(questions, question_order_seed, terms.max_repeats)
-    place = {question: i for i, question in enumerate(questions)}
-    first = [np.sort([place[q] for q in b.questions]) for b in plan if b.repeat == 0]
-    columns = (*first, *(np.arange(total) for b in plan if b.repeat > 0))
+    plan, columns = _layout(tuple(questions), question_order_seed, terms.max_repeats)
     times = look_times(
         [b.samples_after / total for b in plan], baseline_repeats=repeats, max_repeats=terms.max_repeats
     )
@@ -143,6 +141,18 @@ def plan_sequence(
         upper_regression=boundaries(times, terms.alpha),
         upper_pass=boundaries(times, terms.alpha_pass),
     )
+
+
+@lru_cache(maxsize=64)
+def _layout(
+    questions: tuple[str, ...], seed: str, repeats: int
+) -> tuple[tuple[Block, ...], tuple[NDArray[np.intp], ...]]:
+    """The blocks, and the indices of each one's questions."""
+    plan = blocks(questions, seed, repeats)
+    place = {question: i for i, question in enumerate(questions)}
+    everything = np.arange(len(questions))
+    first = [np.sort([place[q] for q in b.questions]) for b in plan if b.repeat == 0]
+    return plan, (*first, *(everything for b in plan if b.repeat > 0))
 
 
 def settle(z_regression: Floats, z_pass: Floats, c_regression: Floats, c_pass: Floats) -> Settled:

@@ -44,7 +44,7 @@ def test_the_plan_declares_looks_at_thirds_and_full_passes(world):
 def test_an_unprovable_margin_says_how_many_baseline_repeats_or_which_margin_would_do(world):
     said = refusal(world, correct=world.correct // 4, repeats=8)
     assert said.startswith("cpu/tiny/default: a drop below 5.0 points cannot be ruled out")
-    assert "8 repeats of 60 questions, 1 cell in the run" in said
+    assert "8 repeats, 60 questions, cells in the run: 1" in said
     assert "collect 22 or more baseline repeats, or widen the margin to 0.072 or more" in said
 
 

@@ -56,7 +56,7 @@ def test_without_a_change_nearly_all_gates_pass_and_hardly_any_fails():
     assert found.failed < 0.03
     assert found.passed > 0.95
     assert 0.3 < found.mean_samples / 1584 < 0.42
-    assert found.covered > 0.95
+    assert found.covered > found.covered_naively > 0.9
     assert abs(found.bias) < 0.02
 
 
