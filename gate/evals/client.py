@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import heapq
-import itertools
 import json
 import re
 import time
@@ -22,6 +20,7 @@ import aiohttp
 
 from gate.errors import EngineError
 from gate.evals.endpoints import ReplyError, read_answer
+from gate.evals.slots import Slots
 from gate.evals.task import Answer, Request, Task
 from gate.model import Finish, Sample
 from gate.sequence import Block
@@ -44,41 +43,6 @@ class _Retry(Exception):
         super().__init__(reason)
         self.reason = reason
         self.pause = pause
-
-
-class _Slots:
-    """A bounded number of requests in flight; those of an earlier block go first.
-
-    With equal chances a block asked ahead would take half of the engine from the block that is decided
-    next, and delay every look.
-    """
-
-    def __init__(self, number: int) -> None:
-        self._free = number
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._turn = itertools.count()
-
-    async def take(self, priority: int) -> None:
-        if self._free:
-            self._free -= 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (priority, next(self._turn), turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            # Cancelled after the slot was handed over: pass it on, or it is lost.
-            if turn.done() and not turn.cancelled():
-                self.give_back()
-            raise
-
-    def give_back(self) -> None:
-        while self._waiting:
-            turn = heapq.heappop(self._waiting)[-1]
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
 
 
 class EngineClient:
@@ -106,7 +70,7 @@ class EngineClient:
         self._timeout = timeout_seconds
         self._retries = retries
         self._backoff = backoff_seconds
-        self._slots = _Slots(concurrency)
+        self._slots = Slots(concurrency)
         self._in_flight = 0
         self._last_answer = float("-inf")
         self._session: aiohttp.ClientSession | None = None
@@ -216,15 +180,16 @@ class EngineClient:
         error = _error_object(raw)
         if _UNREADABLE_ANSWER.search(str(error.get("message", ""))):
             return Answer("", Finish.OTHER, 0)
-        words = [str(error.get(key)) for key in ("type", "code") if error.get(key) is not None]
+        words = [str(error.get(key)) for key in ("type", "code", "param") if error.get(key) is not None]
         said = " ".join(word for word in words if _SAFE_WORD.fullmatch(word))
         reason = f"HTTP {status}" + (f" ({said})" if said else "")
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise _Retry(reason, _seconds(retry_after))
-        raise self._error(request, reason)
+        refused = "the engine refuses the request: check `sampling`, `reasoning_effort` and the model's name"
+        raise self._error(request, reason, refused)
 
-    def _error(self, request: Request, what: str) -> EngineError:
-        return EngineError(what, where=self._base_url + request.path, hint="see the engine's log")
+    def _error(self, request: Request, what: str, hint: str = "see the engine's log") -> EngineError:
+        return EngineError(what, where=self._base_url + request.path, hint=hint)
 
     @property
     def _open_session(self) -> aiohttp.ClientSession:

@@ -140,13 +140,13 @@ async def test_what_fails_on_the_way_is_asked_again(client_of, engine, task_of, 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("500", r"HTTP 500 \(InternalServerError 500\) \(3 times\)"),
+        ("500", r"HTTP 500 \(InternalServerError 500 temperature\) \(3 times\)"),
         ("503", r"HTTP 503 .*\(3 times\)"),
         ("garbage", r"the reply is not JSON \(3 times\)"),
         ("no_choice", r"the reply has no output \(3 times\)"),
         ("drop", r"connection failed: \w+ \(3 times\)"),
-        ("400", r"HTTP 400 \(BadRequestError 400\)"),
-        ("404", r"HTTP 404 \(BadRequestError 404\)"),
+        ("400", r"HTTP 400 \(BadRequestError 400 temperature\)"),
+        ("404", r"HTTP 404 \(BadRequestError 404 temperature\)"),
         ("wrong_model", r"the engine serves 'another-model', not 'stub'"),
     ],
 )

@@ -166,7 +166,7 @@ async def faulty(  # noqa: PLR0911 - one line a fault
 
 def error(status: int, message: str, headers: dict[str, str]) -> web.Response:
     kind = "BadRequestError" if status < 500 else "InternalServerError"
-    content = {"error": {"message": message, "type": kind, "param": None, "code": status}}
+    content = {"error": {"message": message, "type": kind, "param": "temperature", "code": status}}
     return web.json_response(content, status=status, headers=headers)
 
 
