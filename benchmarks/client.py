@@ -236,6 +236,8 @@ def main() -> None:
         print(theirs.line("gpt_oss.evals 0.0.9"))
     per_core = ours.rate_per_core / theirs.rate_per_core
     print(f"ratio: {ours.rate / theirs.rate:.1f}x, per core {per_core:.1f}x")
+    reached = ours.rate_per_core >= 2000 and per_core >= 20 and (ours.grown_mb or 0.0) < 50
+    sys.exit(None if reached else "missed: 2,000/s per core, 20x gpt_oss.evals, 50 MB")
 
 
 if __name__ == "__main__":
