@@ -1,0 +1,101 @@
+"""`gate power` and `gate boundaries`, as a command line asks for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gate.cli import main
+from gate.errors import UsageError
+from gate.planning import design_of, parse_looks
+
+REFERENCE = [
+    *("--questions", "198", "--within", "0.124", "--accuracy", "0.58"),
+    *("--baseline-repeats", "32", "--margin", "0.03"),
+]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_boundaries_are_those_of_the_specification(capsys: pytest.CaptureFixture[str]):
+    out = printed(
+        capsys,
+        *(
+            "boundaries",
+            "--baseline-repeats",
+            "32",
+            "--max-repeats",
+            "16",
+            "--looks",
+            "1/3,2/3,1:16",
+            "--json",
+        ),
+    )
+    table = json.loads(out)
+    assert [round(c, 3) for c in table["regression"][:6]] == [3.878, 3.710, 3.610, 3.286, 3.177, 3.096]
+    assert [round(c, 3) for c in table["passed"][:6]] == [3.466, 3.273, 3.152, 2.789, 2.650, 2.545]
+    assert (round(table["regression"][-1], 3), round(table["passed"][-1], 3)) == (2.672, 1.973)
+
+
+def test_power_says_the_budget_of_the_specification(capsys: pytest.CaptureFixture[str]):
+    assert json.loads(printed(capsys, "power", *REFERENCE, "--json"))["max_repeats"] == 21
+
+
+def test_power_for_people_shows_a_row_a_drop_and_what_luck_does(capsys: pytest.CaptureFixture[str]):
+    out = printed(capsys, "power", *REFERENCE)
+    assert "budget: 21 repeats, 4,158 samples" in out
+    assert [line.split()[0] for line in out.splitlines()[1:7]] == [
+        "0.0%",
+        "1.0%",
+        "2.0%",
+        "3.0%",
+        "5.0%",
+        "10.0%",
+    ]
+    assert "99% quantile" in out
+
+
+def test_an_unprovable_margin_is_refused_with_what_would_do(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        main(["power", *REFERENCE[:-3], "8", *REFERENCE[-2:]])
+    assert end.value.code == 2
+    assert "gate: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "a", "1/0", "1:b", "1,,2"])
+def test_looks_that_are_none_are_named(text: str):
+    with pytest.raises(UsageError, match="looks"):
+        parse_looks(text, 4)
+
+
+def test_a_range_without_an_end_goes_to_the_budget():
+    assert parse_looks("1/2, 1:", 3) == (0.5, 1.0, 2.0, 3.0)
+
+
+def test_a_file_or_numbers_but_not_both_and_not_neither(tmp_path: Path):
+    for baseline, questions in ((None, None), (tmp_path / "b.json", 198)):
+        with pytest.raises(UsageError):
+            design_of(baseline, questions, None, None, None, cells=1, alpha=0.01)
+
+
+def test_a_stored_baseline_is_planned_from_its_counts(tmp_path: Path):
+    from gate.baseline.store import baseline_path, save
+    from tests.support.measured import CELL, baseline
+
+    stored = baseline(1)
+    path = baseline_path(tmp_path, CELL)
+    save(path, stored, replaces=None)
+    design, score = design_of(path, None, None, None, None, cells=3, alpha=0.01)
+    run = stored.runs[0]
+    assert (design.questions, design.cells) == (len(stored.questions), 3)
+    assert design.baseline_repeats == sum(r.repeats for r in stored.runs)
+    assert score == pytest.approx(
+        sum(sum(r.correct) for r in stored.runs) / (design.baseline_repeats * len(run.correct))
+    )
