@@ -66,9 +66,11 @@ def rate_rise(before: ArrayLike, n: int, after: ArrayLike, m: int) -> Endpoint:
     x, y = _counts(before, n), _counts(after, m)
     if x.shape != y.shape or not x.size:
         raise StatisticsError(f"{x.size} questions before, {y.size} after")
-    totals, alike = np.unique(x + y, return_counts=True)
+    alike = np.bincount(x + y)
     law = np.ones(1)
-    for total, count in zip(totals.tolist(), alike.tolist(), strict=True):
+    for total, count in enumerate(alike.tolist()):
+        if not (total and count):
+            continue
         law = np.convolve(law, _power(_laws(n, m)[total, : min(total, m) + 1], count))
     p = float(law[int(y.sum()) :].sum())
     return Endpoint(_bounded(p), float(x.mean() / n), float(y.mean() / m))

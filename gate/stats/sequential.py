@@ -166,13 +166,12 @@ def settle(z_regression: Floats, z_pass: Floats, c_regression: Floats, c_pass: F
     """
     dropped, held = z_regression >= c_regression, z_pass >= c_pass
     crossed = dropped | held
-    any_crossed = crossed.any(axis=-1)
     first = crossed.argmax(axis=-1)
-    at = np.expand_dims(first, -1)
+    there = crossed & (np.arange(crossed.shape[-1]) == first[..., None])
     return Settled(
-        stop=np.where(any_crossed, first, -1),
-        dropped=np.take_along_axis(dropped, at, -1)[..., 0] & any_crossed,
-        held=np.take_along_axis(held, at, -1)[..., 0] & any_crossed,
+        stop=np.where(crossed.any(axis=-1), first, -1),
+        dropped=(dropped & there).any(axis=-1),
+        held=(held & there).any(axis=-1),
     )
 
 
