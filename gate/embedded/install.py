@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gate.embedded import stamp
 from gate.embedded.distribution import install_folder, write_metadata
 from gate.embedded.steps import Finished, Runner, Stamps, Step, digest_of, failure, must, perform
 from gate.errors import GateError, UsageError
@@ -33,7 +34,6 @@ torch.ops._C.cpu_fused_moe
 """
 
 _PACKAGE = Path(__file__).resolve().parent
-_SETUP = ("install.py", "steps.py", "distribution.py", "train.py")
 _ROOT = _PACKAGE.parents[1]
 _PLUGIN = _PACKAGE / "plugin"
 _REQUIREMENTS = _ROOT / "requirements" / "engine.txt"
@@ -119,7 +119,7 @@ def _engine_steps(target: Target, run: Runner, torch_index: str | None) -> tuple
             "environment",
             interpreter,
             lambda: _make_environment(target.environment, run),
-            products=(target.python,),
+            intact=target.python.exists,
         ),
         Step("torch", torch, lambda: _install_torch(pip, run, torch_index)),
         Step("packages", packages, install_packages),
@@ -170,7 +170,7 @@ def _check_step(target: Target, run: Runner) -> Step:
 
 def _content_steps(target: Target, run: Runner) -> tuple[Step, ...]:
     """The plugin, the checkpoint and the questions: each of them can change alone."""
-    sources = [path for path in sorted(_PACKAGE.glob("*.py")) if path.name not in _SETUP]
+    questions = _PACKAGE / "questions.py"
     path = {"PYTHONPATH": str(_ROOT)}
 
     def expand() -> str:
@@ -187,15 +187,15 @@ def _content_steps(target: Target, run: Runner) -> tuple[Step, ...]:
         Step("plugin", digest_of(_PLUGIN), lambda: install_folder(_PLUGIN, target.site_packages)),
         Step(
             "model",
-            digest_of(str(target.model.resolve()), *sources, _PACKAGE / "checkpoint"),
+            digest_of(str(target.model.resolve()), stamp.source_digest(stamp.checkpoint())),
             expand,
-            products=(target.model / "config.json",),
+            intact=lambda: stamp.is_current(target.model, stamp.checkpoint()),
         ),
         Step(
             "questions",
-            digest_of(str(target.dataset.resolve()), *sources),
+            digest_of(str(target.dataset.resolve()), questions),
             write_questions,
-            products=(target.dataset,),
+            intact=target.dataset.is_file,
         ),
     )
 

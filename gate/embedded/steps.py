@@ -39,13 +39,13 @@ class Step(NamedTuple):
         name: what the stamp and the messages call it.
         digest: hash of everything that the result depends on.
         do: does it, and says in a few words what was done.
-        products: files that must exist for the step to count as done.
+        intact: whether what it made is still there.
     """
 
     name: str
     digest: str
     do: Callable[[], str]
-    products: tuple[Path, ...] = ()
+    intact: Callable[[], bool] = lambda: True
 
 
 class Stamps:
@@ -55,13 +55,9 @@ class Stamps:
         self._folder = folder
 
     def is_done(self, step: Step) -> bool:
-        """Whether `step` has finished with these very inputs and its products are still there."""
+        """Whether `step` has finished with these very inputs and what it made is still there."""
         stamp = self._folder / step.name
-        return (
-            stamp.is_file()
-            and stamp.read_text(encoding="ascii") == step.digest
-            and all(product.exists() for product in step.products)
-        )
+        return stamp.is_file() and stamp.read_text(encoding="ascii") == step.digest and step.intact()
 
     def is_untouched(self, step: Step) -> bool:
         """Whether `step` was never even begun."""

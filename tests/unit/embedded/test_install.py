@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gate.embedded import install as setup
+from gate.embedded import stamp
 from gate.embedded.install import Target, install
 from gate.embedded.steps import Finished
 from gate.errors import EngineError, UsageError
@@ -37,7 +38,9 @@ class FakeMachine:
             self.target.python.touch()
         elif "gate.embedded.expand" in line:
             self.target.model.mkdir(exist_ok=True)
-            (self.target.model / "config.json").touch()
+            for name in ("model.safetensors", "tokenizer.json", "config.json"):
+                (self.target.model / name).touch()
+            stamp.write(self.target.model, stamp.checkpoint())
         elif "gate.embedded.questions" in line:
             self.target.dataset.touch()
         for part, answer in self.answers:
@@ -207,6 +210,22 @@ def test_an_interrupted_content_step_is_redone_alone(set_up, machine, part):
     assert machine.ran(f"gate.embedded.{part}") == 1
     assert machine.ran("-m venv") == 0
     assert machine.ran("pip") == 0
+
+
+def test_an_altered_checkpoint_is_made_again(set_up, machine, target):
+    set_up()
+    (target.model / "model.safetensors").write_bytes(b"other weights")
+    machine.commands.clear()
+    assert set_up() == 1
+    assert machine.ran("expand") == 1
+
+
+def test_a_deleted_question_file_is_made_again(set_up, machine, target):
+    set_up()
+    target.dataset.unlink()
+    machine.commands.clear()
+    assert set_up() == 1
+    assert machine.ran("questions") == 1
 
 
 def test_a_deleted_checkpoint_is_made_again(set_up, machine, target):

@@ -1,0 +1,99 @@
+"""Runs the plugin's numbers in the engine's own environment: JSON requests on stdin, JSON answers on stdout.
+
+Weights are read under a default type of BF16, as vLLM sets it while it loads.
+The expected values are worked out by the test, without PyTorch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+
+import torch
+from gate_cpu_ocp_mx.mxfp4 import PackedWeight, dequantize, round_through_fp8
+from gate_cpu_ocp_mx.sabotage import swap_nibbles
+
+
+def packed(request: dict) -> PackedWeight:
+    return PackedWeight(
+        torch.tensor(request["codes"], dtype=torch.uint8), torch.tensor(request["scales"], dtype=torch.uint8)
+    )
+
+
+def answer(request: dict) -> object:
+    """The values asked for; a ValueError's text where the plugin raises one."""
+    try:
+        match request["do"]:
+            case "dequantize":
+                torch.set_default_dtype(torch.bfloat16)
+                values = dequantize(packed(request))
+                exact = bool((values.bfloat16().float() == values.float()).all())
+                return {"values": values.tolist(), "exact": exact, "type": str(values.dtype)}
+            case "swap":
+                return swap_nibbles(packed(request)).codes.tolist()
+            case "round":
+                return round_through_fp8(
+                    torch.tensor(request["values"]), torch.tensor(request["scale"])
+                ).tolist()
+            case "experts":
+                return experts(request)
+    except ValueError as error:
+        return str(error)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def experts(request: dict) -> object:
+    """One layer's output for tokens and their experts, through vLLM's own quant configs."""
+    from gate_cpu_ocp_mx.experts import CpuEmulationMxfp4Experts
+    from vllm.model_executor.layers.fused_moe.activation import MoEActivation
+    from vllm.model_executor.layers.fused_moe.config import (
+        mxfp4_w4a8_moe_quant_config,
+        mxfp4_w4a16_moe_quant_config,
+    )
+
+    gate_up, down = packed(request["gate_up"]), packed(request["down"])
+    common = {
+        "w1_scale": gate_up.scales,
+        "w2_scale": down.scales,
+        "w1_bias": torch.tensor(request["gate_up"]["bias"]),
+        "w2_bias": torch.tensor(request["down"]["bias"]),
+    }
+    if scales := request["activation_scales"]:
+        first, second = (torch.tensor(scale) for scale in scales)
+        config = mxfp4_w4a8_moe_quant_config(**common, a1_scale=first, a2_scale=second)
+    else:
+        config = mxfp4_w4a16_moe_quant_config(**common)
+    names = ("swiglu_limit", "swiglu_alpha", "swiglu_beta")
+    situ = ("activation_situ_beta", "activation_situ_linear_beta")
+    layer = SimpleNamespace(w13_weight=gate_up.codes, w2_weight=down.codes)
+    kernel = CpuEmulationMxfp4Experts(SimpleNamespace(**dict.fromkeys((*names, *situ))), config)
+    torch.set_default_dtype(torch.bfloat16)
+    kernel.process_weights_after_loading(layer)
+    torch.set_default_dtype(torch.float32)
+    tokens = torch.tensor(request["tokens"], dtype=torch.bfloat16)
+    output = torch.full_like(tokens, float("nan"))
+    empty = torch.empty(0)
+    kernel.apply(
+        output,
+        tokens,
+        gate_up.codes,
+        down.codes,
+        torch.tensor(request["weights"]),
+        torch.tensor(request["chosen"]),
+        MoEActivation.SWIGLUOAI,
+        len(request["gate_up"]["codes"]),
+        None,
+        None,
+        None,
+        empty,
+        empty,
+        None,
+        False,
+    )
+    return output.float().tolist()
+
+
+if __name__ == "__main__":
+    json.dump([answer(request) for request in json.load(sys.stdin)], sys.stdout)
