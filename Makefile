@@ -14,7 +14,7 @@ TINY := configs/tiny-gpt-oss-w4a8.yaml
 ENGINE_FLAGS := --engine-command $(ENGINE_VENV)/bin/vllm --model $(TINY_MODEL) --dataset-path $(TINY_DATA) --arch cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered setup engine lock clean
+.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak setup engine lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 18
@@ -58,6 +58,13 @@ covered: engine node_modules/.installed  ## unit and integration tests, and how 
 
 end-to-end: engine node_modules/.installed
 	$(BIN)/python -m pytest tests/end_to_end
+
+soak: engine  ## the long proofs: speed, memory, calibration; docs/ holds their figures
+	$(BIN)/python -m benchmarks.client
+	$(BIN)/python -m benchmarks.store_speed
+	$(BIN)/python -m benchmarks.statistics_speed
+	$(BIN)/python -m benchmarks.simulate_table
+	$(BIN)/python -m benchmarks.first_hour
 
 setup: $(VENV)/.installed  ## gate and its tools in .venv
 
