@@ -37,7 +37,7 @@ class GateSettings(Frozen):
 class Sampling(Frozen):
     """How answers are drawn; every parameter is sent with every request. `top_k` 0 is off."""
 
-    temperature: float = Field(default=1.0, ge=0, le=10, allow_inf_nan=False)
+    temperature: float = Field(default=1.0, ge=0, le=2, allow_inf_nan=False)
     top_p: float = Field(default=1.0, gt=0, le=1, allow_inf_nan=False)
     top_k: int = Field(default=0, ge=0)
     max_tokens: int | None = Field(default=None, ge=1)

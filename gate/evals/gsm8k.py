@@ -19,7 +19,7 @@ from gate.sequence import question_id, sample_seed
 if TYPE_CHECKING:
     from gate.settings import TaskSettings
 
-# The repository's last commit; the same bytes as in the bucket that vLLM's own test reads.
+# The repository's last commit; vLLM's own test reads a bucket, with which it was not compared.
 _DATA: Final = (
     "https://raw.githubusercontent.com/openai/grade-school-math/"
     "3101c7d5072418e28b9008a6636bde82a006892c/grade_school_math/data"
