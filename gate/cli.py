@@ -249,8 +249,12 @@ def config_schema() -> None:
 def baseline_collect(
     paths: Sources,
     repeats: Annotated[int, typer.Option(min=2, help="samples of each question in a run; declared here")],
-    reason: Annotated[str, typer.Option(help="why these runs are accepted")],
-    accepted_by: Annotated[str, typer.Option(envvar="GITHUB_ACTOR", help="who answers for them")],
+    reason: Annotated[
+        str | None, typer.Option(help="why these runs are accepted; needed where there is a baseline")
+    ] = None,
+    accepted_by: Annotated[
+        str | None, typer.Option(envvar="GITHUB_ACTOR", help="who answers for them; default: git's user")
+    ] = None,
     runs: Annotated[int, typer.Option(min=1, help="runs of each cell, one after the other")] = 1,
     backend: Backends = None,
     arch: Arch = "auto",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import getpass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from gate import records
 from gate.baseline import collect, store
 from gate.decide import NextStep
 from gate.engine import launcher_for
-from gate.errors import MeasurementError
+from gate.errors import BaselineError, MeasurementError, UsageError
+from gate.fingerprint import git_in
 from gate.model import Baseline, RunRecord
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_collection, resumed
@@ -19,15 +23,20 @@ from gate.report.progress import Progress
 from gate.run import RunRequest, measure_plan, provenance_of, select
 from gate.serving.signals import cancelled_by_signals
 
+FIRST: Final = "first baseline"
+
 
 @dataclass(frozen=True)
 class Collection:
-    """How many runs of how many repeats, and who answers for them."""
+    """How many runs of how many repeats, and who answers for them.
+
+    `reason` may be missing only where there is no baseline yet; without `accepted_by` it is git's user.
+    """
 
     repeats: int
-    runs: int
-    accepted_by: str
-    reason: str
+    runs: int = 1
+    accepted_by: str | None = None
+    reason: str | None = None
 
 
 def collect_baselines(request: RunRequest, collection: Collection, progress: Progress) -> tuple[Path, ...]:
@@ -43,33 +52,43 @@ def collect_baselines(request: RunRequest, collection: Collection, progress: Pro
         MeasurementError: an engine failed, or did not run what the config says.
         BaselineError: a run does not fit the stored ones.
     """
-    return asyncio.run(_collect(request, collection, progress))
+    specs, found = select(request)
+    accepted_by = collection.accepted_by or git_in(Path.cwd())(["config", "user.name"]) or getpass.getuser()
+    jobs = []
+    for spec in specs:
+        for number in range(collection.runs):
+            plan = plan_collection(
+                spec,
+                request.origins,
+                repeats=collection.repeats,
+                engine=request.engine.identity(found),
+                provenance=provenance_of(spec, request, found),
+            )
+            _check_store(plan, request.origins.baselines, collection)
+            outputs = Outputs(request.out / f"run-{number + 1}")
+            jobs.append((resumed(plan, outputs.journal(spec.cell)), outputs))
+    collection = replace(collection, accepted_by=accepted_by)
+    try:
+        return asyncio.run(_collect(jobs, request, collection, progress))
+    finally:
+        progress.close()
 
 
-async def _collect(request: RunRequest, collection: Collection, progress: Progress) -> tuple[Path, ...]:
+async def _collect(
+    jobs: Sequence[tuple[Plan, Outputs]], request: RunRequest, collection: Collection, progress: Progress
+) -> tuple[Path, ...]:
     written: dict[Path, None] = {}
     with cancelled_by_signals() as received:
-        specs, found = select(request)
-        for spec in specs:
-            for number in range(collection.runs):
-                plan = plan_collection(
-                    spec,
-                    request.origins,
-                    repeats=collection.repeats,
-                    engine=request.engine.identity(found),
-                    provenance=provenance_of(spec, request, found),
+        for plan, outputs in jobs:
+            record = await _measure(plan, request, outputs, progress)
+            if record.failure is not None:
+                raise MeasurementError(
+                    record.failure.message,
+                    where=str(plan.spec.cell),
+                    hint="the same command goes on from the journal" if received else None,
                 )
-                outputs = Outputs(request.out / f"run-{number + 1}")
-                plan = resumed(plan, outputs.journal(spec.cell))
-                record = await _measure(plan, request, outputs, progress)
-                if record.failure is not None:
-                    raise MeasurementError(
-                        record.failure.message,
-                        where=str(spec.cell),
-                        hint="the same command goes on from the journal" if received else None,
-                    )
-                path = store.baseline_path(request.origins.baselines, spec.cell)
-                written[add_to_store(path, record, collection)] = None
+            path = store.baseline_path(request.origins.baselines, plan.spec.cell)
+            written[add_to_store(path, record, collection)] = None
     return tuple(written)
 
 
@@ -79,12 +98,29 @@ def add_to_store(path: Path, record: RunRecord, collection: Collection) -> Path:
     after = collect.add_run(
         before,
         record,
-        accepted_by=collection.accepted_by,
-        reason=collection.reason,
+        accepted_by=collection.accepted_by or "",
+        reason=collection.reason or FIRST,
         date=datetime.now(UTC).date().isoformat(),
     )
     store.save(path, after, replaces=before)
     return path
+
+
+def _check_store(plan: Plan, baselines: Path, collection: Collection) -> None:
+    """Refuse before an engine starts what the store would refuse after hours."""
+    path = store.baseline_path(baselines, plan.spec.cell)
+    if not path.exists():
+        return
+    if not (collection.reason or "").strip():
+        raise UsageError(
+            "there is a baseline already: another run needs a reason",
+            where=str(path),
+            hint='add --reason "..."',
+        )
+    differing = plan.fingerprint.differences(store.load(path).fingerprint)
+    if differing:
+        said = "; ".join(f"{name} is {ours}, stored {theirs}" for name, (ours, theirs) in differing.items())
+        raise BaselineError(f"the stored runs measured something else: {said}", where=str(path))
 
 
 def _go_on(record: RunRecord) -> NextStep:

@@ -232,3 +232,15 @@ def test_no_question_text_is_in_anything_that_a_run_leaves(tmp_path: Path):
     written = [path for path in project.folder.rglob("*") if path.is_file() and path != project.dataset]
     assert {path.suffix for path in written} >= {".json", ".jsonl", ".log", ".md"}
     assert not [path for path in written if canary.encode() in path.read_bytes()]
+
+
+def test_the_command_that_no_baseline_names_works_and_a_second_one_needs_a_reason(project: Project):
+    first = project.gate(["baseline", "collect"], "--repeats", "4", engine=project.engine(*GOOD))
+    assert first.code == 0, first.err
+    second = project.gate(["baseline", "collect"], "--repeats", "4", engine=project.engine(*GOOD))
+    assert (second.code, "needs a reason" in second.err) == (2, True)
+    project.write_config(sampling={"temperature": 0.5})
+    other = project.gate(
+        ["baseline", "collect"], "--repeats", "4", "--reason", "x", engine=project.engine(*GOOD)
+    )
+    assert (other.code, "temperature is 0.5, stored 1.0" in other.err) == (2, True)
