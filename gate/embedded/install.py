@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -25,6 +26,7 @@ from gate.errors import GateError, UsageError
 TORCH = "2.13.0"
 TORCH_INDEX = "GATE_TORCH_INDEX"
 STAMPS = ".gate-install"
+INTERRUPTED = 128 + signal.SIGINT
 # Imports the compiled part, which is what a torch that does not fit breaks.
 _CHECK = """
 import torch
@@ -234,6 +236,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GateError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted: the next call goes on from here", file=sys.stderr)
+        return INTERRUPTED
     if not count:
         say(f"{options.environment} is up to date")
     return 0

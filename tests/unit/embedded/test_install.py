@@ -345,3 +345,11 @@ def test_the_command_ends_with_the_errors_exit_code(capsys, monkeypatch, machine
     arguments = [str(target.environment), "--model", str(target.model), "--dataset", str(target.dataset)]
     assert setup.main(arguments) == 4
     assert "ensurepip is not available" in capsys.readouterr().err
+
+
+def test_an_interrupted_command_says_so_without_a_traceback(capsys, monkeypatch, machine, target):
+    monkeypatch.setattr(setup, "run_command", machine)
+    machine.answers = [("-m venv", KeyboardInterrupt())]
+    arguments = [str(target.environment), "--model", str(target.model), "--dataset", str(target.dataset)]
+    assert setup.main(arguments) == 130
+    assert "interrupted" in capsys.readouterr().err
