@@ -107,5 +107,10 @@ def environment() -> dict[str, str]:
     import os
 
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
-    found = {name: os.environ[name] for name in kept if name in os.environ}
+    found = {
+        name: value
+        for name, value in os.environ.items()
+        # Coverage follows the processes that a test starts by variables of its own.
+        if name in kept or name.startswith("COV")
+    }
     return found | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200"}
