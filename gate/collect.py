@@ -14,7 +14,7 @@ from gate import records
 from gate.baseline import collect, store
 from gate.decide import NextStep
 from gate.engine import launcher_for
-from gate.errors import BaselineError, MeasurementError, UsageError
+from gate.errors import MeasurementError, UsageError
 from gate.fingerprint import git_in
 from gate.model import Baseline, RunRecord
 from gate.outputs import Outputs
@@ -53,7 +53,13 @@ def collect_baselines(request: RunRequest, collection: Collection, progress: Pro
         BaselineError: a run does not fit the stored ones.
     """
     specs, found = select(request)
-    accepted_by = collection.accepted_by or git_in(Path.cwd())(["config", "user.name"]) or getpass.getuser()
+    collection = replace(
+        collection,
+        accepted_by=(collection.accepted_by or "").strip()
+        or git_in(Path.cwd())(["config", "user.name"])
+        or getpass.getuser(),
+        reason=(collection.reason or "").strip(),
+    )
     jobs = []
     for spec in specs:
         for number in range(collection.runs):
@@ -66,8 +72,8 @@ def collect_baselines(request: RunRequest, collection: Collection, progress: Pro
             )
             _check_store(plan, request.origins.baselines, collection)
             outputs = Outputs(request.out / f"run-{number + 1}")
+            outputs.prepare()
             jobs.append((resumed(plan, outputs.journal(spec.cell)), outputs))
-    collection = replace(collection, accepted_by=accepted_by)
     try:
         return asyncio.run(_collect(jobs, request, collection, progress))
     finally:
@@ -89,6 +95,8 @@ async def _collect(
                 )
             path = store.baseline_path(request.origins.baselines, plan.spec.cell)
             written[add_to_store(path, record, collection)] = None
+            # Not before the store has them: until then the journal is all that a full disk leaves of hours.
+            outputs.journal(plan.spec.cell).unlink(missing_ok=True)
     return tuple(written)
 
 
@@ -111,16 +119,13 @@ def _check_store(plan: Plan, baselines: Path, collection: Collection) -> None:
     path = store.baseline_path(baselines, plan.spec.cell)
     if not path.exists():
         return
-    if not (collection.reason or "").strip():
+    if not collection.reason:
         raise UsageError(
             "there is a baseline already: another run needs a reason",
             where=str(path),
             hint='add --reason "..."',
         )
-    differing = plan.fingerprint.differences(store.load(path).fingerprint)
-    if differing:
-        said = "; ".join(f"{name} is {ours}, stored {theirs}" for name, (ours, theirs) in differing.items())
-        raise BaselineError(f"the stored runs measured something else: {said}", where=str(path))
+    collect.check_same_measurement(store.load(path), plan.fingerprint)
 
 
 def _go_on(record: RunRecord) -> NextStep:

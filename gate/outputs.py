@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from gate.errors import UsageError
 from gate.model import Cell
+from gate.records import record_path
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,23 @@ class Outputs:
         """What the engine of a cell printed."""
         return self.root / "logs" / f"{_slug(cell)}.log"
 
+    def prepare(self) -> None:
+        """Make the folder; raises UsageError where nothing can be written in them."""
+        for folder in (self.root, self.records):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(
+                    f"cannot be a folder for results: {error.strerror}", where=str(folder), hint=_ELSEWHERE
+                ) from error
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise UsageError("cannot be written to", where=str(folder), hint=_ELSEWHERE)
+
+    def forget(self, cells: Iterable[Cell]) -> None:
+        """Remove an earlier run's report and its records of these cells: they are not this run's."""
+        for path in (self.report_json, self.report_markdown, *(record_path(self.records, c) for c in cells)):
+            path.unlink(missing_ok=True)
+
     @property
     def report_json(self) -> Path:
         """The report for programs."""
@@ -36,6 +58,9 @@ class Outputs:
     def report_markdown(self) -> Path:
         """The report for reviewers."""
         return self.root / "report.md"
+
+
+_ELSEWHERE: Final = "give another folder with --out"
 
 
 def _slug(cell: Cell) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final, Literal
 from gate.baseline.pool import reference_of
 from gate.cells import CellSpec
 from gate.decide import Budget, plan_budget
+from gate.errors import UsageError
 from gate.evals.journal import Journal
 from gate.evals.task import Task, load_task
 from gate.fingerprint import fingerprint_of, model_revision
@@ -18,6 +20,7 @@ from gate.sequence import Block, blocks, candidate_stream, new_stream
 from gate.serving.environment import CONVERSATION_DATE, CONVERSATION_DATE_VARIABLE
 
 SERVED_MODEL: Final = "model-under-test"
+COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Plan:
             "fingerprint": sha256_of(self.fingerprint.model_dump(mode="json")),
             "baseline_sha256": self.reference.sha256 if self.reference else None,
             "engine": self.engine,
+            "launch": sha256_of([self.model, *self.spec.server_args, sorted(self.spec.env.items())]),
             "max_repeats": self.max_repeats,
             "family_size": self.family_size,
             "alpha": gate.alpha,
@@ -96,6 +100,19 @@ class Heads:
 
     head_sha: str | None = None
     base_sha: str | None = None
+
+    def check(self) -> None:
+        """Refuse what can mean another commit tomorrow: its journal would answer for an engine never asked.
+
+        Raises:
+            UsageError: not a whole commit id.
+        """
+        for option, commit in (("--head-sha", self.head_sha), ("--base-sha", self.base_sha)):
+            if commit and not COMMIT.fullmatch(commit):
+                raise UsageError(
+                    f"{option} {commit!r} is not a commit id of 40 (or 64) hex digits",
+                    hint="write it out: git rev-parse HEAD",
+                )
 
 
 def plan_gate(
@@ -135,12 +152,17 @@ def resumed(plan: Plan, journal: Path) -> Plan:
     """The plan with the stream of an interrupted run of the same sequence, so that it goes on from there.
 
     Only a run without a commit (`Heads`) draws its stream at random, and needs this.
+
+    Raises:
+        RecordError: the journal belongs to another sequence, or another process writes it.
     """
     key = Journal.stored_key(journal)
-    if key is None or not isinstance(key.get("stream"), str):
-        return plan
-    earlier = replace(plan, stream=key["stream"])
-    return earlier if earlier.sequence_key == key else plan
+    if key is not None and isinstance(key.get("stream"), str):
+        earlier = replace(plan, stream=key["stream"])
+        plan = earlier if earlier.sequence_key == key else plan
+    if journal.exists() and (plan.comparable or plan.purpose == "baseline"):
+        Journal.open(journal, plan.sequence_key).close()
+    return plan
 
 
 def plan_collection(

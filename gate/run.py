@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,12 @@ from gate.cells import CellSpec, cells_of
 from gate.check import judge
 from gate.decide import NextStep, next_step, plan_sequence
 from gate.engine import EngineChoice, Found, find_out, launcher_for
-from gate.errors import UsageError
+from gate.errors import RecordError, UsageError
 from gate.evals.client import EngineClient
 from gate.evals.journal import Journal
 from gate.fingerprint import git_in, provenance
 from gate.measure import measure, unmeasured
-from gate.model import CellResult, Failure, GateReport, RunRecord
+from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
 from gate.outputs import Outputs
 from gate.plan import Heads, Origins, Plan, plan_gate, resumed
 from gate.report.progress import Progress
@@ -60,9 +61,11 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
         UsageError, ConfigError, DatasetError, BaselineError, StatisticsError: nothing was measured.
     """
     fail_on = fail_on_verdicts(request.fail_on)
+    request.heads.check()
     specs, found = select(request)
     outputs = Outputs(request.out)
-    plans = []
+    outputs.prepare()
+    planned = []
     for spec in specs:
         plan = plan_gate(
             spec,
@@ -73,55 +76,70 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
             engine=request.engine.identity(found),
             provenance=provenance_of(spec, request, found),
         )
-        plans.append(resumed(plan, outputs.journal(spec.cell)))
-    launchers = [launcher_for(plan, request.engine, request.origins.hf_home) for plan in plans]
-    for launcher in launchers:
+        plan = resumed(plan, outputs.journal(spec.cell))
+        planned.append((plan, launcher_for(plan, request.engine, request.origins.hf_home)))
+    for _, launcher in planned:
         launcher.check()
+    outputs.forget(spec.cell for spec in specs)
     try:
-        results = asyncio.run(_measure_all(plans, launchers, request, outputs, progress))
+        return asyncio.run(_measure_and_report(planned, request, outputs, progress, fail_on))
     finally:
         progress.close()
-    report = assemble(
-        results,
-        fail_on=fail_on,
-        commit=request.heads.head_sha,
-        family_size=plans[0].family_size,
-        alpha=max(spec.gate.alpha for spec in specs),
-        now=datetime.now(UTC),
-    )
-    write_report(outputs, report)
+
+
+async def _measure_and_report(
+    planned: Sequence[tuple[Plan, Launcher]],
+    request: RunRequest,
+    outputs: Outputs,
+    progress: Progress,
+    fail_on: Sequence[Verdict] | None,
+) -> GateReport:
+    """Measure and report, both out of reach of a second signal: it must not tear what the first one left."""
+    with cancelled_by_signals() as received:
+        results = await _measure_all(planned, request, outputs, progress, received)
+        report = assemble(
+            results,
+            fail_on=fail_on,
+            commit=request.heads.head_sha or None,
+            family_size=planned[0][0].family_size,
+            alpha=max(plan.spec.gate.alpha for plan, _ in planned),
+            now=datetime.now(UTC),
+        )
+        write_report(outputs, report)
     return report
 
 
 async def _measure_all(
-    plans: Sequence[Plan],
-    launchers: Sequence[Launcher],
+    planned: Sequence[tuple[Plan, Launcher]],
     request: RunRequest,
     outputs: Outputs,
     progress: Progress,
+    received: Sequence[signal.Signals],
 ) -> list[CellResult]:
     """One cell after the other; a cancelled run still has a result for each."""
     results: list[CellResult] = []
-    with cancelled_by_signals() as received:
-        for plan, launcher in zip(plans, launchers, strict=True):
-            progress.cell_started(plan.spec.cell, plan.max_repeats * len(plan.task.questions))
-            if received:
-                cancelled = Failure(kind="cancelled", message="cancelled before it started")
-                record = unmeasured(plan, cancelled)
-            elif not plan.comparable:
-                record = unmeasured(plan)
-            else:
-                record = await measure_plan(
-                    plan,
-                    launcher,
-                    outputs,
-                    progress,
-                    concurrency=request.concurrency,
-                    look=_looks(plan, progress),
-                )
-            records.write(records.record_path(outputs.records, plan.spec.cell), record)
-            results.append(judge(plan.spec, record, plan.reference, plan.family_size))
-            progress.cell_finished(results[-1])
+    for plan, launcher in planned:
+        progress.cell_started(plan.spec.cell, plan.max_repeats * len(plan.task.questions))
+        if received:
+            cancelled = Failure(kind="cancelled", message="cancelled before it started")
+            record = unmeasured(plan, cancelled)
+        elif not plan.comparable:
+            record = unmeasured(plan)
+        else:
+            record = await measure_plan(
+                plan,
+                launcher,
+                outputs,
+                progress,
+                concurrency=request.concurrency,
+                look=_looks(plan, progress),
+            )
+        records.write(records.record_path(outputs.records, plan.spec.cell), record)
+        # Not before the record is written. A commit's journal stays: a rerun replays it.
+        if record.outcomes and record.failure is None and not plan.replays:
+            outputs.journal(plan.spec.cell).unlink(missing_ok=True)
+        results.append(judge(plan.spec, record, plan.reference, plan.family_size))
+        progress.cell_finished(results[-1])
     return results
 
 
@@ -149,8 +167,12 @@ async def measure_plan(
     )
     in_flight = concurrency or default_concurrency(plan.spec, len(plan.task.questions))
     patience = plan.spec.request_timeout_seconds or REQUEST_SECONDS
-    with Journal.open(outputs.journal(cell), plan.sequence_key) as journal:
-        record = await measure(
+    try:
+        journal = Journal.open(outputs.journal(cell), plan.sequence_key)
+    except RecordError as error:  # the cells that are measured already keep their results
+        return unmeasured(plan, Failure(kind="resume", message=str(error)))
+    with journal:
+        return await measure(
             plan,
             engine=engine,
             make_client=lambda url: EngineClient(url, concurrency=in_flight, timeout_seconds=patience),
@@ -159,9 +181,6 @@ async def measure_plan(
             progress=progress,
             clock=time.monotonic,
         )
-        if record.failure is None and not plan.replays:
-            journal.path.unlink()
-    return record
 
 
 def _looks(plan: Plan, progress: Progress) -> Callable[[RunRecord], NextStep]:

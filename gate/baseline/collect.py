@@ -10,7 +10,7 @@ from typing import Final
 from gate.baseline.check import check, copied_run, run_id
 from gate.baseline.pool import current_runs, require_homogeneous
 from gate.errors import BaselineError
-from gate.model import Acceptance, Baseline, BaselineRun, Finish, Outcome, RunRecord, sha256_of
+from gate.model import Acceptance, Baseline, BaselineRun, Fingerprint, Finish, Outcome, RunRecord, sha256_of
 
 DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -69,7 +69,7 @@ def add_run(
             fingerprint=record.fingerprint, questions=record.questions, runs=(run,), history=(accepted,)
         )
     else:
-        _check_same_measurement(baseline, record)
+        check_same_measurement(baseline, record.fingerprint)
         if copied := copied_run(run, baseline.runs):
             raise BaselineError(f"the new run is refused: {copied}", where=where)
         require_homogeneous((*current_runs(baseline), run), where=where)
@@ -102,15 +102,16 @@ def _reasons_to_refuse(record: RunRecord) -> Iterator[str]:
         yield "the record contradicts itself: its questions do not hash to its fingerprint's"
 
 
-def _check_same_measurement(baseline: Baseline, record: RunRecord) -> None:
-    differing = baseline.fingerprint.differences(record.fingerprint)
+def check_same_measurement(baseline: Baseline, fingerprint: Fingerprint) -> None:
+    """Raise BaselineError, with every differing field, where runs of both do not belong in one file."""
+    differing = baseline.fingerprint.differences(fingerprint)
     if differing:
         said = "; ".join(
             f"{name}: {old} in the baseline, {new} here" for name, (old, new) in differing.items()
         )
         raise BaselineError(
             f"the new run is not comparable with the baseline: {said}",
-            where=str(record.cell),
+            where=str(fingerprint.cell),
             hint="runs of one file share every field of the fingerprint: measure as the baseline was",
         )
 

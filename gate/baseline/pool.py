@@ -92,6 +92,8 @@ def pool(baseline: Baseline) -> Reference:
 
 def reference_of(root: Path, cell: Cell) -> Reference | None:
     """The pooled baseline of a cell; None where nothing is stored. Raises BaselineError."""
+    if root.exists() and not root.is_dir():
+        raise BaselineError("is not a folder of baselines", where=str(root), hint="check --baselines")
     path = baseline_path(root, cell)
     return pool(load(path)) if path.exists() else None
 

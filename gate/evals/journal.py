@@ -45,8 +45,11 @@ class Journal:
         Raises:
             RecordError: it belongs to another sequence, contradicts itself, or another process writes it.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise RecordError(f"cannot be written: {error.strerror}", where=str(path)) from error
         try:
             _lock(descriptor, path)
             content = path.read_bytes()
@@ -65,7 +68,7 @@ class Journal:
     @staticmethod
     def stored_key(path: Path) -> Mapping[str, Any] | None:
         """The key in the header of the journal at `path`; None where there is no whole header."""
-        if not path.exists():
+        if not path.is_file():
             return None
         with path.open("rb") as lines:
             header = lines.readline(_HEADER_LIMIT)

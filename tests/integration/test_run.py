@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import signal
 import subprocess
@@ -243,4 +245,124 @@ def test_the_command_that_no_baseline_names_works_and_a_second_one_needs_a_reaso
     other = project.gate(
         ["baseline", "collect"], "--repeats", "4", "--reason", "x", engine=project.engine(*GOOD)
     )
-    assert (other.code, "temperature is 0.5, stored 1.0" in other.err) == (2, True)
+    assert (other.code, "temperature: 1.0 in the baseline, 0.5 here" in other.err) == (2, True)
+
+
+def test_an_out_folder_that_cannot_be_one_is_refused_before_an_engine_starts(measured: Project):
+    taken = measured.folder / "taken"
+    taken.write_text("")
+    for out in (taken, taken / "below"):
+        for command in (["run"], ["baseline", "collect", "--repeats", "2", "--reason", "more"]):
+            done = measured.gate(command, "--out", str(out), engine=measured.engine(*GOOD))
+            assert (done.code, "--out" in done.err, "Traceback" in done.err) == (2, True, False), done.err
+    assert taken.read_text() == ""
+
+
+def test_a_file_in_place_of_the_baselines_is_refused(measured: Project):
+    done = measured.gate(["run"], "--baselines", str(measured.dataset), engine=measured.engine(*GOOD))
+    assert (done.code, "--baselines" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("commit", ["HEAD", "a" * 40 + "\n"])
+def test_a_head_that_can_mean_another_commit_tomorrow_is_refused(measured: Project, commit: str):
+    done = measured.gate(["run"], "--head-sha", commit, engine=measured.engine(*GOOD))
+    assert (done.code, "git rev-parse" in done.err) == (2, True)
+
+
+def test_samples_of_other_server_arguments_are_never_continued(measured: Project):
+    measured.write_config(server_args="--dies-after 30")
+    assert measured.gate(["run"], engine=measured.engine(*GOOD)).code == 4
+    measured.write_config(server_args="--dies-after 100000")
+    other = measured.gate(["run"], engine=measured.engine(*GOOD))
+    assert other.code == 4
+    assert "another sequence: launch, stream differ" in other.err
+
+
+def test_a_refused_resume_is_told_before_the_first_cell_is_measured(measured: Project):
+    assert measured.gate(["run"], engine=measured.engine(*GOOD, "--dies-after", "30")).code == 4
+    (measured.folder / "configs/another.yaml").write_text(measured.config.read_text())
+    other = measured.gate(["run", "configs/another.yaml"], engine=measured.engine(*GOOD))
+    assert other.code == 4
+    assert "another sequence" in other.err
+    assert not (measured.folder / "out/records/cpu__another__default.json").exists()
+
+
+def test_a_journal_that_cannot_be_opened_is_named(measured: Project):
+    (measured.folder / "out/journals/cpu__stub__default.jsonl").mkdir(parents=True)
+    done = measured.gate(["run"], engine=measured.engine(*GOOD))
+    assert (done.code, "Traceback" in done.err) == (4, False)
+    assert "cpu__stub__default.jsonl: cannot be written" in done.err
+
+
+def test_a_journal_that_another_process_takes_meanwhile_costs_one_cell_and_not_the_run(measured: Project):
+    (measured.folder / "configs/another.yaml").write_text(measured.config.read_text())
+    first, second = (measured.folder / f"out/journals/cpu__{n}__default.jsonl" for n in ("another", "stub"))
+    collected = measured.gate(
+        ["baseline", "collect", "configs/another.yaml", "--repeats", "64", "--reason", "more"],
+        *("--baselines", "own"),
+        engine=measured.engine(*GOOD),
+    )
+    assert collected.code == 0, collected.err
+    slow = measured.engine(*GOOD, "--delay", "0.05")
+    command = measured.arguments("run", "configs/another.yaml", engine=slow)
+    with subprocess.Popen(
+        [*command, "--baselines", "own"], cwd=measured.folder, env=environment(), stdout=subprocess.PIPE
+    ) as run:
+        while not first.exists():
+            assert run.poll() is None
+        with second.open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            run.communicate(timeout=60)
+    assert run.returncode == 4
+    verdicts = {
+        cell["cell"]["config"]: (cell["verdict"], cell["reason"]) for cell in report(measured)["cells"]
+    }
+    assert verdicts["another"][0] == "pass"
+    assert verdicts["stub"][0] == "not_measured"
+    assert "another process" in verdicts["stub"][1]
+
+
+def test_an_earlier_report_does_not_outlive_the_start_of_a_run(measured: Project):
+    assert measured.gate(["run"], engine=measured.engine(*GOOD)).code == 0
+    command = measured.arguments("run", engine=measured.engine("--never-healthy"))
+    with subprocess.Popen(command, cwd=measured.folder, env=environment(), stderr=subprocess.PIPE) as run:
+        assert run.stderr is not None
+        while b"started" not in run.stderr.readline():
+            assert run.poll() is None
+        run.kill()
+    out = measured.folder / "out"
+    assert not list((out / "records").iterdir())
+    assert not [path for path in (out / "report.json", out / "report.md") if path.exists()]
+
+
+def test_signal_after_signal_tears_no_report(measured: Project):
+    journal = measured.folder / "out/journals/cpu__stub__default.jsonl"
+    command = [
+        *measured.arguments("run", engine=measured.engine(*GOOD, "--delay", "0.05")),
+        *("--concurrency", "4"),
+    ]
+    with subprocess.Popen(command, cwd=measured.folder, env=environment(), stderr=subprocess.PIPE) as run:
+        while not journal.exists() or journal.read_text().count("\n") < 10:
+            assert run.poll() is None
+        for _ in range(1000):
+            run.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.communicate(timeout=0.02)
+                break
+    assert (measured.folder / "out/report.md").exists()
+    assert report(measured)["cells"][0]["verdict"] == "not_measured"
+
+
+def test_a_run_that_the_store_could_not_take_is_not_measured_again(measured: Project, stored: Path):
+    project = measured
+    collect = ["baseline", "collect", "--repeats", "2", "--reason", "more"]
+    project.baseline.parent.parent.parent.unlink()
+    (project.folder / "baselines").mkdir()
+    (project.folder / "baselines/cpu").write_text("in the way")
+    engine = project.engine(*GOOD)
+    refused = project.gate(collect, engine=engine)
+    assert (refused.code, "Traceback" in refused.err) == (2, False)
+    asked = (project.folder / "out/run-1/journals/cpu__stub__default.jsonl").read_text()
+    (project.folder / "baselines/cpu").unlink()
+    assert project.gate(collect, engine=engine).code == 0
+    assert json.loads(project.baseline.read_text())["runs"][0]["stream"] in asked

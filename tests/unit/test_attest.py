@@ -47,3 +47,12 @@ def test_a_missing_log_and_an_unknown_backend_are_named(tmp_path: Path):
         attest_log(TINY, "emulation", tmp_path / "gone")
     with pytest.raises((UsageError, ConfigError), match="tritn"):
         attest_log(TINY, "tritn", LOGS / "vllm-0.32.0-cpu-triton.log")
+
+
+def test_a_config_that_expects_nothing_attests_nothing(tmp_path: Path):
+    config = tmp_path / "c.yaml"
+    config.write_text("model_name: a/b\ngate: {}\n")
+    log = tmp_path / "log"
+    log.touch()
+    found = attest_log(config, "default", log)
+    assert (found.checks, found.exit_code) == ((), Exit.NOT_MEASURED)
