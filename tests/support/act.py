@@ -44,11 +44,6 @@ class ActRun:
         """The job summary of a step; act repeats what the inner steps of a composite one wrote."""
         return "".join(e["content"] for e in self._of(job, step) if e.get("command") == "summary")
 
-    def errors(self, job: str, step: str) -> list[str]:
-        """The `::error` annotations of a step."""
-        mine = [e for e in self._of(job) if e.get("stepID", [])[:1] == [step]]
-        return [e["arg"].strip() for e in mine if e.get("command") == "error"]
-
     def log(self) -> str:
         """Everything act said, for a failed assertion."""
         return "\n".join(event["msg"].rstrip() for event in self.events) + self.stderr
