@@ -41,6 +41,18 @@ def attest_log(config: Path, backend: str, log: Path) -> Attested:
     return Attested(evidence, checks_of(spec, evidence))
 
 
+def attested_rows(found: Attested) -> list[tuple[str, str, str, str]]:
+    """A heading, a row for each fact of the log and each expectation, and what becomes of it."""
+    rows = [("fact", "the log says", "expected", "")]
+    checks = {check.fact: check for check in found.checks}
+    for fact in sorted(found.evidence.facts.keys() | checks.keys()):
+        check = checks.get(fact)
+        said = found.evidence.facts.get(fact) or (check.found if check else None) or "nothing"
+        verdict = "" if check is None else "ok" if check.ok else "MISMATCH"
+        rows.append((fact, said, check.expected if check else "", verdict))
+    return rows
+
+
 def checks_of(spec: CellSpec, evidence: Evidence) -> tuple[EvidenceCheck, ...]:
     """What the engine reported, held against everything the config says must run."""
     return check_evidence(evidence, spec.expect, spec.allow_fallback, environment=spec.env)

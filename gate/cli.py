@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gate.errors import GateError
+from gate.errors import Exit, GateError
 
 if TYPE_CHECKING:
     from gate.model import GateReport
@@ -123,7 +124,9 @@ def plan(
     paths: Sources,
     backend: Backends = None,
     arch: Arch = "auto",
-    output: Annotated[str, typer.Option("--format", help="table, or matrix: the Actions matrix")] = "table",
+    output: Annotated[
+        Literal["table", "matrix"], typer.Option("--format", help="matrix: for strategy.matrix of Actions")
+    ] = "table",
     as_json: AsJson = False,
 ) -> None:
     """Show the cells and what each one takes, or the Actions matrix."""
@@ -140,6 +143,7 @@ def plan(
 def check(
     records: Annotated[Path, typer.Argument(help="run records: a folder, or one file")],
     paths: Sources,
+    backend: Backends = None,
     baselines: Baselines = Path("baselines"),
     arch: Arch = "auto",
     family_size: Annotated[
@@ -152,7 +156,13 @@ def check(
     from gate.check import CheckRequest, check_records
 
     request = CheckRequest(
-        records, tuple(paths), baselines, _given(arch), family_size=family_size, fail_on=fail_on
+        records,
+        tuple(paths),
+        baselines,
+        _given(arch),
+        backends=tuple(backend or ()),
+        family_size=family_size,
+        fail_on=fail_on,
     )
     report = check_records(request)
     _print_report(report, as_json=as_json)
@@ -167,10 +177,14 @@ def attest(
     as_json: AsJson = False,
 ) -> None:
     """Say what really ran, from a log; exit 4 where it is not what the config expects."""
-    from gate.attest import attest_log
+    from gate.attest import attest_log, attested_rows
 
     found = attest_log(config, backend, log)
-    _print_rows([check.model_dump() for check in found.checks], as_json=as_json)
+    if as_json:
+        checks = [check.model_dump() for check in found.checks]
+        _print_json({**found.evidence.model_dump(mode="json"), "checks": checks})
+    else:
+        _print_table(attested_rows(found))
     raise typer.Exit(int(found.exit_code))
 
 
@@ -349,7 +363,7 @@ def _print_rows(rows: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        typer.echo("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _print_json(value: object) -> None:
@@ -365,3 +379,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except GateError as error:
         typer.echo(f"gate: {error}", err=True)
         sys.exit(int(error.exit_code))
+    except Exception:  # noqa: BLE001 - a bug; Python would exit with 1, the code of a regression
+        traceback.print_exc()
+        sys.exit(int(Exit.NOT_MEASURED))

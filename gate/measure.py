@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -60,7 +60,6 @@ async def measure(
     look: Callable[[RunRecord], NextStep],
     progress: Progress,
     clock: Callable[[], float],
-    engine_provenance: Callable[[], Mapping[str, str]] = dict,
 ) -> RunRecord:
     """Serve the cell's model, ask block after block until a look says stop, and return the run record.
 
@@ -76,13 +75,12 @@ async def measure(
         look: taken after every complete block, at the record so far; says whether and how to go on.
         progress: told what happens.
         clock: seconds, monotonic.
-        engine_provenance: versions of what the engine is made of, asked while it runs.
     """
     asked, began = Asked(), clock()
-    evidence, failure, found = Evidence(), None, dict[str, str]()
+    evidence, failure = Evidence(), None
 
     def record() -> RunRecord:
-        return _record(plan, asked, evidence=evidence, failure=failure, seconds=clock() - began, found=found)
+        return _record(plan, asked, evidence=evidence, failure=failure, seconds=clock() - began)
 
     try:
         async with engine as server, make_client(server.base_url) as client:
@@ -90,7 +88,6 @@ async def measure(
             evidence = server.evidence()
             failure = _evidence_failure(plan.spec, evidence)
             if failure is None:
-                found = dict(await asyncio.to_thread(engine_provenance))
                 await _while_alive(
                     _ask_blocks(plan, client, journal, asked, look=lambda: look(record()), progress=progress),
                     server,
@@ -101,7 +98,11 @@ async def measure(
     except asyncio.CancelledError:
         failure = Failure(kind="cancelled", message="cancelled before a verdict was reached")
     except EngineError as error:
-        failure = Failure(kind="engine", message=error.message)
+        # Its later lines quote the engine's log, which belongs to this machine's own log only.
+        what, *quoted = error.message.splitlines()
+        failure = Failure(kind="engine", message=what)
+        for line in quoted:
+            progress.engine_line(line)
     except RecordError as error:
         failure = Failure(kind="resume", message=str(error))
     return record()
@@ -109,7 +110,7 @@ async def measure(
 
 def unmeasured(plan: Plan, failure: Failure | None = None) -> RunRecord:
     """The record of a cell that no engine was started for."""
-    return _record(plan, Asked(), evidence=Evidence(), failure=failure, seconds=0.0, found={})
+    return _record(plan, Asked(), evidence=Evidence(), failure=failure, seconds=0.0)
 
 
 async def _ask_blocks(
@@ -185,7 +186,6 @@ def _record(
     evidence: Evidence,
     failure: Failure | None,
     seconds: float,
-    found: Mapping[str, str],
 ) -> RunRecord:
     gate, reference = plan.spec.gate, plan.reference
     outcomes, tokens, finish = matrices(plan.task.questions, asked.samples)
@@ -203,7 +203,7 @@ def _record(
         question_order_seed=plan.stream,
         stream=plan.stream,
         fingerprint=plan.fingerprint,
-        provenance={**plan.provenance, **found},
+        provenance=dict(plan.provenance),
         evidence=evidence,
         questions=plan.task.questions,
         look_at=tuple(block.samples_after for block in plan.blocks),

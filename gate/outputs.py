@@ -26,11 +26,11 @@ class Outputs:
 
     def journal(self, cell: Cell) -> Path:
         """The samples of a cell, one line each, as they arrive."""
-        return self.root / "journals" / f"{_slug(cell)}.jsonl"
+        return self.root / "journals" / f"{record_path(self.records, cell).stem}.jsonl"
 
     def log(self, cell: Cell) -> Path:
         """What the engine of a cell printed."""
-        return self.root / "logs" / f"{_slug(cell)}.log"
+        return self.root / "logs" / f"{record_path(self.records, cell).stem}.log"
 
     def prepare(self) -> None:
         """Make the folder; raises UsageError where nothing can be written in them."""
@@ -61,7 +61,3 @@ class Outputs:
 
 
 _ELSEWHERE: Final = "give another folder with --out"
-
-
-def _slug(cell: Cell) -> str:
-    return str(cell).replace("/", "__")

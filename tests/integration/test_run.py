@@ -229,6 +229,7 @@ def test_no_question_text_is_in_anything_that_a_run_leaves(tmp_path: Path):
     assert collected.code == 0, collected.err
     done = project.gate(["run"], engine=project.engine(*GOOD))
     faulty = project.gate(["run"], engine=project.engine("--fault", "echo_500"))
+    assert "last lines of its log" not in (project.folder / "out/report.md").read_text()
     printed = [*collected, *done, *faulty]
     assert not [text for text in printed if canary in str(text)]
     written = [path for path in project.folder.rglob("*") if path.is_file() and path != project.dataset]

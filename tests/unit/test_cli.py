@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gate import cells
@@ -39,3 +41,24 @@ def test_an_interrupted_command_does_not_look_like_a_regression(
 def test_a_config_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]):
     assert exit_code("config", "check", "configs/no-such.yaml") == 2
     assert "no-such.yaml" in capsys.readouterr().err
+
+
+def test_a_bug_does_not_look_like_a_regression(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(cells, "cells_of", lambda *_, **__: 1 / 0)
+    assert exit_code("plan", "configs/models-cpu.txt") == 4
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_plan_refuses_a_format_that_it_does_not_know(capsys: pytest.CaptureFixture[str]):
+    assert exit_code("plan", "configs/models-cpu.txt", "--format", "nonsense") == 2
+
+
+def test_attest_shows_what_ran_beside_what_was_expected(capsys: pytest.CaptureFixture[str]):
+    log = str(Path(__file__).parents[1] / "logs/vllm-0.32.0-cpu-emulation.log")
+    config = str(Path(__file__).parents[2] / "configs/tiny-gpt-oss-w4a8.yaml")
+    assert exit_code("attest", "--config", config, "--backend", "triton", "--log", log) == 4
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+    assert rows["moe"] == ["EMULATION", "TRITON", "MISMATCH"]
+    assert rows["scheme"] == ["w_mxfp4_a_fp8", "w_mxfp4_a_fp8", "ok"]
