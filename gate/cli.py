@@ -61,6 +61,9 @@ HfHome = Annotated[Path | None, typer.Option(help="Hugging Face home whose cache
 DatasetPath = Annotated[Path | None, typer.Option(help="the question set, instead of the task's own")]
 Cache = Annotated[Path, typer.Option(envvar="GATE_CACHE", help="folder of fetched question sets")]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="requests in flight; at most 256 by default")]
+WiderMargin = Annotated[
+    bool, typer.Option("--accept-wider-margin", help="go on where the cap proves only a wider margin")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="only the report at the end")]
 
 
@@ -90,9 +93,7 @@ def run(
     family_size: Annotated[
         int | None, typer.Option(min=1, help="cells that share alpha (C); default: those of this run")
     ] = None,
-    accept_wider_margin: Annotated[
-        bool, typer.Option("--accept-wider-margin", help="go on where the cap proves only a wider margin")
-    ] = False,
+    accept_wider_margin: WiderMargin = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -149,6 +150,7 @@ def check(
     family_size: Annotated[
         int | None, typer.Option(min=1, help="cells that share alpha (C); default: those of the configs")
     ] = None,
+    accept_wider_margin: WiderMargin = False,
     fail_on: FailOn = None,
     as_json: AsJson = False,
 ) -> None:
@@ -162,6 +164,7 @@ def check(
         _given(arch),
         backends=tuple(backend or ()),
         family_size=family_size,
+        accept_wider_margin=accept_wider_margin,
         fail_on=fail_on,
     )
     report = check_records(request)

@@ -138,7 +138,10 @@ async def _measure_all(
         # Not before the record is written. A commit's journal stays: a rerun replays it.
         if record.outcomes and record.failure is None and not plan.replays:
             outputs.journal(plan.spec.cell).unlink(missing_ok=True)
-        results.append(judge(plan.spec, record, plan.reference, plan.family_size))
+        accepted = request.accept_wider_margin
+        results.append(
+            judge(plan.spec, record, plan.reference, plan.family_size, accept_wider_margin=accepted)
+        )
         progress.cell_finished(results[-1])
     return results
 

@@ -229,7 +229,6 @@ def test_no_question_text_is_in_anything_that_a_run_leaves(tmp_path: Path):
     assert collected.code == 0, collected.err
     done = project.gate(["run"], engine=project.engine(*GOOD))
     faulty = project.gate(["run"], engine=project.engine("--fault", "echo_500"))
-    assert "last lines of its log" not in (project.folder / "out/report.md").read_text()
     printed = [*collected, *done, *faulty]
     assert not [text for text in printed if canary in str(text)]
     written = [path for path in project.folder.rglob("*") if path.is_file() and path != project.dataset]
@@ -367,3 +366,25 @@ def test_a_run_that_the_store_could_not_take_is_not_measured_again(measured: Pro
     (project.folder / "baselines/cpu").unlink()
     assert project.gate(collect, engine=engine).code == 0
     assert json.loads(project.baseline.read_text())["runs"][0]["stream"] in asked
+
+
+def test_what_a_dying_engine_printed_stays_out_of_records_and_reports(measured: Project, tmp_path: Path):
+    log = tmp_path / "hostile.log"
+    log.write_text("ERROR 11-23 21:00:00 [core.py:9] Dumping input data: xyzzy-canary-4711\n")
+    done = measured.gate(["run"], engine=measured.engine("--exit", "3", log=log))
+    assert done.code == 4
+    out = measured.folder / "out"
+    assert "xyzzy-canary-4711" in (out / "logs/cpu__stub__default.log").read_text()
+    kept = [out / "report.md", out / "report.json", out / "records/cpu__stub__default.json"]
+    assert not [path.name for path in kept if "xyzzy-canary-4711" in path.read_text()]
+
+
+def test_a_wider_margin_is_for_who_asks_to_accept_and_never_for_the_record(measured: Project):
+    # With this baseline 10 points take 26 repeats.
+    measured.write_config(gate={"margin": 0.1, "max_repeats": 24})
+    refused = measured.gate(["run"], engine=measured.engine(*GOOD))
+    assert (refused.code, "--accept-wider-margin" in refused.err) == (2, True)
+    taken = measured.gate(["run"], "--accept-wider-margin", engine=measured.engine("--accuracy", "0.75"))
+    assert taken.code == 0, taken.out + taken.err
+    assert measured.check(measured.folder / "out/records").code == 4
+    assert measured.check(measured.folder / "out/records", "--accept-wider-margin").code == 0

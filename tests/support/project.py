@@ -69,10 +69,10 @@ class Project:
         """Run `gate COMMAND configs/stub.yaml ... OPTIONS` to its end."""
         return finished([*self.arguments(*command, engine=engine), *options], self.folder)
 
-    def check(self, records: Path) -> Finished:
+    def check(self, records: Path, *options: str) -> Finished:
         """Run `gate check` over stored records."""
         command = [sys.executable, "-m", "gate", "check", str(records), str(self.config), "--arch", "cpu"]
-        return finished([*command, "--baselines", str(self.folder / "baselines")], self.folder)
+        return finished([*command, "--baselines", str(self.folder / "baselines"), *options], self.folder)
 
     def collect(self, *engine_options: str, repeats: int = 16) -> Finished:
         """Store a baseline made by a stub with these options."""
