@@ -1,0 +1,54 @@
+"""The command line: parses, calls, exits; no logic. Heavy imports wait inside the commands."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from gate.cli import baselines, configs, measuring, statistics
+from gate.errors import Exit, GateError
+
+
+def _group(text: str) -> typer.Typer:
+    return typer.Typer(
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+
+app = _group("A regression gate for quantized LLM inference.")
+app.command()(measuring.run)
+app.command()(measuring.plan)
+app.command()(measuring.check)
+app.command()(measuring.attest)
+app.command()(statistics.boundaries)
+app.command()(statistics.power)
+
+config_app = _group("Validate configs and lists.")
+config_app.command("check")(configs.config_check)
+config_app.command("schema")(configs.config_schema)
+app.add_typer(config_app, name="config")
+
+baseline_app = _group("The store of accepted runs.")
+baseline_app.command("collect")(baselines.baseline_collect)
+baseline_app.command("show")(baselines.baseline_show)
+baseline_app.command("verify")(baselines.baseline_verify)
+app.add_typer(baseline_app, name="baseline")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; a GateError becomes its message and its exit code, never a traceback."""
+    try:
+        app(args=arguments)
+    except GateError as error:
+        typer.echo(f"gate: {error}", err=True)
+        sys.exit(int(error.exit_code))
+    except Exception:  # noqa: BLE001 - a bug; Python would exit with 1, the code of a regression
+        traceback.print_exc()
+        sys.exit(int(Exit.NOT_MEASURED))

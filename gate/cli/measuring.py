@@ -1,0 +1,144 @@
+"""Commands that measure or judge: `run`, `plan`, `check`, `attest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gate.cli.options import (
+    Arch,
+    AsJson,
+    Backends,
+    Baselines,
+    Cache,
+    Concurrency,
+    DatasetPath,
+    EngineCommand,
+    EngineEnv,
+    EngineImage,
+    FailOn,
+    FamilySize,
+    HfHome,
+    Model,
+    Out,
+    Quiet,
+    Sources,
+    WiderMargin,
+    given,
+)
+from gate.cli.output import print_json, print_report, print_rows, print_table, progress
+
+
+def run(
+    paths: Sources,
+    backend: Backends = None,
+    arch: Arch = "auto",
+    baselines: Baselines = Path("baselines"),
+    out: Out = Path("out"),
+    engine_command: EngineCommand = "vllm",
+    engine_image: EngineImage = None,
+    engine_env: EngineEnv = None,
+    model: Model = None,
+    hf_home: HfHome = None,
+    dataset_path: DatasetPath = None,
+    cache: Cache = Path(".cache"),
+    concurrency: Concurrency = None,
+    fail_on: FailOn = None,
+    head_sha: Annotated[
+        str | None, typer.Option(help="commit under test: a rerun of it replays the same samples")
+    ] = None,
+    base_sha: Annotated[str | None, typer.Option(help="commit it is compared with")] = None,
+    family_size: FamilySize = None,
+    accept_wider_margin: WiderMargin = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure every cell, decide, report: the main job."""
+    from gate.engine import EngineChoice
+    from gate.plan import Heads, Origins
+    from gate.run import RunRequest, run_cells
+
+    request = RunRequest(
+        paths=tuple(paths),
+        origins=Origins(baselines, cache, model, dataset_path, hf_home),
+        out=out,
+        backends=tuple(backend or ()),
+        arch=arch,
+        engine=EngineChoice(engine_command, engine_image, tuple(engine_env or ())),
+        concurrency=concurrency,
+        heads=Heads(head_sha, base_sha),
+        family_size=family_size,
+        accept_wider_margin=accept_wider_margin,
+        fail_on=fail_on,
+    )
+    report = run_cells(request, progress(quiet=quiet or as_json))
+    print_report(report, as_json=as_json)
+    raise typer.Exit(report.exit_code)
+
+
+def plan(
+    paths: Sources,
+    backend: Backends = None,
+    arch: Arch = "auto",
+    output: Annotated[
+        Literal["table", "matrix"], typer.Option("--format", help="matrix: for strategy.matrix of Actions")
+    ] = "table",
+    as_json: AsJson = False,
+) -> None:
+    """Show the cells and what each one takes, or the Actions matrix."""
+    from gate import cells
+
+    specs = cells.cells_of(paths, arch=given(arch), backends=tuple(backend or ()))
+    if output == "matrix":
+        print_json(cells.matrix(specs))
+    else:
+        print_rows(cells.describe(specs), as_json=as_json)
+
+
+def check(
+    records: Annotated[Path, typer.Argument(help="run records: a folder, or one file")],
+    paths: Sources,
+    backend: Backends = None,
+    baselines: Baselines = Path("baselines"),
+    arch: Arch = "auto",
+    family_size: FamilySize = None,
+    accept_wider_margin: WiderMargin = False,
+    fail_on: FailOn = None,
+    as_json: AsJson = False,
+) -> None:
+    """Decide again from run records alone; verdicts stored anywhere are not believed."""
+    from gate.check import CheckRequest, check_records
+
+    request = CheckRequest(
+        records,
+        tuple(paths),
+        baselines,
+        given(arch),
+        backends=tuple(backend or ()),
+        family_size=family_size,
+        accept_wider_margin=accept_wider_margin,
+        fail_on=fail_on,
+    )
+    report = check_records(request)
+    print_report(report, as_json=as_json)
+    raise typer.Exit(report.exit_code)
+
+
+def attest(
+    config: Annotated[Path, typer.Option(help="the config")],
+    log: Annotated[Path, typer.Option(help="the engine's log")],
+    backend: Annotated[str, typer.Option(help="its backend")] = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Say what really ran, from a log; exit 4 where it is not what the config expects."""
+    from gate.attest import attest_log, attested_rows
+
+    found = attest_log(config, backend, log)
+    if as_json:
+        checks = [check.model_dump() for check in found.checks]
+        print_json({**found.evidence.model_dump(mode="json"), "checks": checks})
+    else:
+        print_table(attested_rows(found))
+    raise typer.Exit(int(found.exit_code))

@@ -1,0 +1,66 @@
+"""Commands that plan and prove the statistics: `boundaries`, `power`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gate.cli.options import (
+    AsJson,
+)
+from gate.cli.output import print_json, print_table
+
+
+def boundaries(
+    baseline_repeats: Annotated[int, typer.Option(min=1, help="samples of each question in the baseline")],
+    max_repeats: Annotated[int, typer.Option(min=1, help="budget: samples of each question")],
+    looks: Annotated[str, typer.Option(help="in passes: fractions, numbers and ranges")] = "1/3,2/3,1:",
+    alpha_regression: Annotated[float, typer.Option(help="error of the regression test")] = 0.01,
+    alpha_pass: Annotated[float, typer.Option(help="error of the pass test")] = 0.05,
+    as_json: AsJson = False,
+) -> None:
+    """Print both boundaries of a sequential test."""
+    from gate.planning import boundary_rows, parse_looks
+    from gate.stats.power import boundary_table
+
+    table = boundary_table(
+        parse_looks(looks, max_repeats),
+        baseline_repeats=baseline_repeats,
+        max_repeats=max_repeats,
+        alpha=alpha_regression,
+        alpha_pass=alpha_pass,
+    )
+    if as_json:
+        print_json(asdict(table))
+    else:
+        print_table(boundary_rows(table))
+
+
+def power(
+    baseline: Annotated[Path | None, typer.Argument(help="a baseline file, or give the numbers")] = None,
+    questions: Annotated[int | None, typer.Option(min=1, help="Q")] = None,
+    within: Annotated[float | None, typer.Option(help="W, variance of one answer")] = None,
+    accuracy: Annotated[float | None, typer.Option(help="score of the baseline")] = None,
+    baseline_repeats: Annotated[int | None, typer.Option(min=1, help="n_b")] = None,
+    margin: Annotated[float, typer.Option(help="the drop to rule out")] = 0.03,
+    cells: Annotated[int, typer.Option(min=1, help="cells that share alpha (C)")] = 1,
+    alpha: Annotated[float, typer.Option(help="false alarms of a whole run")] = 0.01,
+    as_json: AsJson = False,
+) -> None:
+    """Plan before spending: the budget, what it finds, and what it costs."""
+    from gate.planning import design_of, power_rows, power_words
+    from gate.stats.power import power_table
+
+    design, score = design_of(
+        baseline, questions, within, accuracy, baseline_repeats, cells=cells, alpha=alpha
+    )
+    table = power_table(design, score, margin)
+    if as_json:
+        print_json(asdict(table))
+    else:
+        print_table(power_rows(table))
+        for line in power_words(table):
+            typer.echo(line)
