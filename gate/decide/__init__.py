@@ -3,14 +3,16 @@
 from gate.decide.budget import Budget, plan_budget, plan_sequence
 from gate.decide.cell import decide_cell, missing_baseline, unmeasured
 from gate.decide.live import NextStep, next_step
-from gate.decide.run import DEFAULT_FAIL_ON, STRICT_FAIL_ON, WORST_FIRST, decide_run
+from gate.decide.run import DEFAULT_FAIL_ON, STRICT_FAIL_ON, WORST_FIRST, Conclusion, conclude_run, decide_run
 
 __all__ = [
     "DEFAULT_FAIL_ON",
     "STRICT_FAIL_ON",
     "WORST_FIRST",
     "Budget",
+    "Conclusion",
     "NextStep",
+    "conclude_run",
     "decide_cell",
     "decide_run",
     "missing_baseline",

@@ -1,0 +1,169 @@
+"""The pull request's comment and the text of its check run, from a report and what GitHub adds to it. Pure.
+
+The comment ends in a hidden marker by which it is found again. The marker says which commit it is about and
+what became of the pull request's earlier ones, so that nothing else has to be stored anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
+
+from gate.decide import Conclusion, conclude_run
+from gate.model import Cell, GateReport, Verdict
+from gate.report import escape, words
+from gate.report.markdown import render_markdown
+
+COMMENT_CHARACTERS: Final = 65_536
+SUMMARY_BYTES: Final = 65_535
+TITLE_CHARACTERS: Final = 255
+MOST_EARLIER: Final = 20
+
+_MARKER: Final = re.compile(
+    r"<!-- vllm-eval-gate head=(?P<head>[0-9a-f]{40,64}) verdict=(?P<verdict>[a-z_]+)"
+    r"(?: earlier=(?P<earlier>[0-9a-f]{40,64}:[a-z_]+(?:,[0-9a-f]{40,64}:[a-z_]+)*))? -->"
+)
+
+MARKER_START: Final = "<!-- vllm-eval-gate head="
+"""What a comment of ours holds, whatever commit it is about: pages of comments are searched for it."""
+
+
+class Annotation(NamedTuple):
+    """A message beside a line of the pull request: `path` from the repository's root, `line` from 1."""
+
+    path: str
+    line: int
+    level: Literal["notice", "warning", "failure"]
+    title: str
+    message: str
+
+
+class Rendered(NamedTuple):
+    """All that is posted: the comment (with its marker), and the check run's title, summary and conclusion.
+
+    `annotations` may be more than the 50 that one call takes.
+    """
+
+    comment: str
+    title: str
+    summary: str
+    conclusion: Conclusion
+    annotations: tuple[Annotation, ...]
+
+
+class Earlier(NamedTuple):
+    """The verdict on an earlier head of the same pull request."""
+
+    head_sha: str
+    verdict: Verdict
+
+
+class Marker(NamedTuple):
+    """What a comment's hidden marker says: its commit, that commit's verdict, and those before it."""
+
+    head_sha: str
+    verdict: Verdict
+    earlier: tuple[Earlier, ...] = ()
+
+    def __str__(self) -> str:
+        listed = ",".join(f"{sha}:{verdict.value}" for sha, verdict in self.earlier[-MOST_EARLIER:])
+        tail = f" earlier={listed}" if listed else ""
+        return f"{MARKER_START}{self.head_sha} verdict={self.verdict.value}{tail} -->"
+
+    @classmethod
+    def find(cls, body: str) -> Marker | None:
+        """The last marker in a comment; None where there is none that can be read."""
+        found = None
+        for match in _MARKER.finditer(body):
+            try:
+                earlier = [item.split(":") for item in (match["earlier"] or "").split(",") if item]
+                pairs = tuple(Earlier(sha, Verdict(verdict)) for sha, verdict in earlier)
+                found = cls(match["head"], Verdict(match["verdict"]), pairs)
+            except ValueError:  # a verdict of another version's
+                continue
+        return found
+
+    def followed_by(self, head_sha: str) -> tuple[Earlier, ...]:
+        """The verdicts of the heads before `head_sha`, this comment's own among them."""
+        own = () if head_sha == self.head_sha else (Earlier(self.head_sha, self.verdict),)
+        return tuple(e for e in (*self.earlier, *own) if e.head_sha != head_sha)[-MOST_EARLIER:]
+
+
+class Accepted(NamedTuple):
+    """A regression that somebody with write access accepted for exactly this head."""
+
+    by: str
+    reason: str
+
+
+class Place(NamedTuple):
+    """Where a cell is defined, for an annotation."""
+
+    path: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a comment says that a report does not know.
+
+    Args:
+        head_sha: the pull request's head, or the commit.
+        details_url: the run with the whole report; https only.
+        attested: whether the pinned harness measured, outside of the engine's container and user.
+        approved_by: who approved this head where the numbers are not attested.
+        earlier: verdicts of the pull request's earlier heads, oldest first (`Marker.followed_by`).
+        touches: what the pull request changes that decides verdicts, e.g. ("configs", "baselines").
+        accepted: regressions that were accepted for this head.
+        not_selected: cells that the base branch's `when:` leaves out of this event.
+        unknown: cells that a record arrived of and the base branch does not define.
+        places: where each cell's config is.
+    """
+
+    head_sha: str
+    details_url: str | None = None
+    attested: bool = False
+    approved_by: str | None = None
+    earlier: tuple[Earlier, ...] = ()
+    touches: tuple[str, ...] = ()
+    accepted: Mapping[Cell, Accepted] = field(default_factory=dict)
+    not_selected: tuple[Cell, ...] = ()
+    unknown: tuple[Cell, ...] = ()
+    places: Mapping[Cell, Place] = field(default_factory=dict)
+
+
+def render(report: GateReport, context: Context) -> Rendered:
+    """The comment, and the check run's title, summary, conclusion and annotations."""
+    verdict = words.worst(report)
+    marker = str(Marker(context.head_sha, verdict, context.earlier))
+    body = render_markdown(report, details_url=context.details_url)
+    return Rendered(
+        comment=f"{body}\n{marker}\n",
+        title=words.headline(report)[:TITLE_CHARACTERS],
+        summary=body,
+        conclusion=conclude_run(
+            report.cells,
+            report.fail_on,
+            accepted=context.accepted.keys(),
+            trusted=context.attested or context.approved_by is not None,
+        ),
+        annotations=_annotations(report, context),
+    )
+
+
+def _annotations(report: GateReport, context: Context) -> tuple[Annotation, ...]:
+    """One for each cell that fails the run, on its config."""
+    return tuple(
+        Annotation(
+            path=place.path,
+            line=place.line,
+            level="failure",
+            title=f"{words.face(cell.verdict).word}: {cell.cell}",
+            message=escape.printable(words.reason(cell), 1000),
+        )
+        for cell in report.cells
+        if cell.verdict in report.fail_on and cell.cell not in context.accepted
+        if (place := context.places.get(cell.cell)) is not None
+    )
