@@ -28,9 +28,9 @@ class Change(StrEnum):
     UNIFORM = "uniform"  # every question loses the same, as far as it can
     TRUNCATION = "truncation"  # any answer is lost with the same probability
     BROKEN = "broken"  # some questions are never answered correctly any more
-    CHANCE = "chance"  # all answers are guesses
+    CHANCE = "chance"  # answers become guesses: as many as the drop takes, all where none is given
     IMPROVEMENT = "improvement"  # every question gains the same, as far as it can
-    RESHUFFLED = "reshuffled"  # the same chances on other questions: the score does not change
+    RESHUFFLED = "reshuffled"  # the same chances on other questions, less the drop where one is given
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,33 @@ def _changed(b: Floats, scenario: Scenario) -> Floats:
         Change.IMPROVEMENT: lambda: _shifted(b, drop),
         Change.TRUNCATION: lambda: np.asarray(b * (1 - drop / b.mean())),
         Change.BROKEN: lambda: _broken(b, drop),
-        Change.CHANCE: lambda: np.full_like(b, scenario.chance),
-        Change.RESHUFFLED: lambda: default_rng(0).permutation(b),
+        Change.CHANCE: lambda: _guessed(b, drop, scenario.chance),
+        Change.RESHUFFLED: lambda: _shifted(default_rng(0).permutation(b), -drop),
     }
     return changes[scenario.change]()
 
 
 def _shifted(b: Floats, by: float) -> Floats:
     """Chances b + x clipped to [0, 1], with x such that the mean moves by exactly `by`."""
+    if by == 0:
+        return b
     low, high = -1.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if np.clip(b + middle, 0, 1).mean() < b.mean() + by else (low, middle)
     return np.clip(b + low, 0, 1)
+
+
+def _guessed(b: Floats, drop: float, chance: float) -> Floats:
+    """Any answer becomes a guess with the same probability: the mean falls by `drop`. 0: all are guesses."""
+    if drop == 0:
+        return np.full_like(b, chance)
+    room = float(b.mean()) - chance
+    if drop > room:
+        raise StatisticsError(
+            f"guessing costs {room:.3f} of {b.mean():.3f}, not {drop}", hint="guesses score `chance`"
+        )
+    return np.asarray(b + drop / room * (chance - b))
 
 
 def _broken(b: Floats, drop: float) -> Floats:

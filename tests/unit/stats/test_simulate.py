@@ -20,7 +20,9 @@ def test_questions_have_the_accuracy_and_the_variance_asked_for(difficulty):
 
 
 @pytest.mark.parametrize("difficulty", list(Difficulty))
-@pytest.mark.parametrize("change", [Change.UNIFORM, Change.TRUNCATION, Change.BROKEN])
+@pytest.mark.parametrize(
+    "change", [Change.UNIFORM, Change.TRUNCATION, Change.BROKEN, Change.CHANCE, Change.RESHUFFLED]
+)
 def test_a_drop_is_as_large_as_asked_for(difficulty, change):
     b, p = chances(Scenario(change=change, drop=0.04, difficulty=difficulty))
     assert (b - p).mean() == pytest.approx(0.04, abs=1e-6)
@@ -44,6 +46,7 @@ def test_an_improvement_a_reshuffle_and_chance_are_what_they_are_called():
         Scenario(change=Change.UNIFORM, drop=0.6),
         Scenario(change=Change.IMPROVEMENT, drop=0.5),
         Scenario(drop=-0.1),
+        Scenario(change=Change.CHANCE, drop=0.34),
     ],
 )
 def test_worlds_that_cannot_be_are_refused(scenario):
