@@ -29,6 +29,7 @@ app.command()(measuring.check)
 app.command()(measuring.attest)
 app.command()(statistics.boundaries)
 app.command()(statistics.power)
+app.command()(statistics.simulate)
 
 config_app = _group("Validate configs and lists.")
 config_app.command("check")(configs.config_check)

@@ -1,16 +1,14 @@
-"""Commands that plan and prove the statistics: `boundaries`, `power`."""
+"""Commands that plan and prove the statistics: `boundaries`, `power`, `simulate`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from gate.cli.options import (
-    AsJson,
-)
+from gate.cli.options import AsJson
 from gate.cli.output import print_json, print_table
 
 
@@ -63,4 +61,64 @@ def power(
     else:
         print_table(power_rows(table))
         for line in power_words(table):
+            typer.echo(line)
+
+
+def simulate(
+    change: Annotated[
+        Literal["none", "uniform", "truncation", "broken", "chance", "improvement", "reshuffled"],
+        typer.Option(help="what the candidate does to the baseline's chances"),
+    ] = "none",
+    drop: Annotated[float, typer.Option(help="how much the score falls (rises, for an improvement)")] = 0.0,
+    questions: Annotated[int, typer.Option(min=1, help="Q")] = 198,
+    accuracy: Annotated[float, typer.Option(help="score of the baseline")] = 0.58,
+    within: Annotated[float, typer.Option(help="W, variance of one answer")] = 0.124,
+    difficulty: Annotated[
+        Literal["beta", "mixed"], typer.Option(help="how the chances differ between questions")
+    ] = "beta",
+    chance: Annotated[float, typer.Option(help="score of guessing")] = 0.25,
+    drift: Annotated[
+        float, typer.Option(min=0, help="standard deviation of a run's offset that sampling does not explain")
+    ] = 0.0,
+    baseline_repeats: Annotated[int, typer.Option(min=1, help="n_b")] = 32,
+    margin: Annotated[float, typer.Option(help="the drop to rule out")] = 0.03,
+    max_repeats: Annotated[
+        int | None, typer.Option(min=1, help="budget; default: what the margin takes")
+    ] = None,
+    tolerated_loss: Annotated[float, typer.Option(help="d0, the drop that does not count")] = 0.0,
+    cells: Annotated[int, typer.Option(min=1, help="cells that share alpha (C)")] = 1,
+    alpha: Annotated[float, typer.Option(help="false alarms of a whole run")] = 0.01,
+    alpha_pass: Annotated[float, typer.Option(help="false passes of one cell")] = 0.05,
+    replicates: Annotated[int, typer.Option(min=1, help="gates")] = 20_000,
+    seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Try the gate in a made-up world: how often it fails, passes, and what it costs there."""
+    from gate.simulation import (
+        SimulationRequest,
+        run_simulation,
+        simulation_json,
+        simulation_rows,
+        simulation_words,
+    )
+    from gate.stats.scenarios import Change, Difficulty, Scenario
+
+    request = SimulationRequest(
+        Scenario(questions, accuracy, within, Change(change), drop, Difficulty(difficulty), chance, drift),
+        baseline_repeats,
+        margin,
+        max_repeats,
+        tolerated_loss,
+        cells,
+        alpha,
+        alpha_pass,
+        replicates,
+        seed,
+    )
+    summary = run_simulation(request)
+    if as_json:
+        print_json(simulation_json(request, summary))
+    else:
+        print_table(simulation_rows(summary))
+        for line in simulation_words(summary):
             typer.echo(line)
