@@ -33,6 +33,10 @@ class Found:
         """Versions, driver and GPUs; `unknown` where nobody answers."""
         return gpu.provenance(self.engine, self.machine)
 
+    def identity(self) -> dict[str, str]:
+        """What of that is the engine's own, and not this machine's."""
+        return gpu.identity(self.engine, self.machine)
+
 
 @dataclass(frozen=True)
 class EngineChoice:
@@ -74,7 +78,7 @@ class EngineChoice:
 
     def identity(self, found: Found) -> str:
         """One word for this engine with these variables and versions: another engine has another."""
-        return sha256_of([self.command, self.image, sorted(self.env), found.provenance()])[:16]
+        return sha256_of([self.command, self.image, sorted(self.env), found.identity()])[:16]
 
 
 def find_out(choice: EngineChoice) -> Found:

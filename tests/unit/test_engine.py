@@ -38,7 +38,7 @@ def test_a_secret_never_enters_the_provenance():
 
 
 def test_another_version_variable_or_command_is_another_engine():
-    old, new = (Found(Engine(("cpu",), True, {"engine_version": v}), NOTHING) for v in ("0.31", "0.32"))
+    old, new = (Found(Engine((), True, {"engine_version": v}), NOTHING) for v in ("0.31", "0.32"))
     identities = {
         EngineChoice().identity(old),
         EngineChoice().identity(new),

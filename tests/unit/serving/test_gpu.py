@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import stat
 import sys
 from pathlib import Path
@@ -11,24 +12,36 @@ import pytest
 from gate.errors import EngineError
 from gate.serving.gpu import (
     Engine,
+    Gpu,
     Machine,
     ask_engine,
     ask_machine,
     detect_arch,
     engine_python,
+    identity,
     kfd_arch,
     provenance,
     read_answer,
+    read_nvidia,
 )
 
 BARE = Machine(device_nodes=(), kfd_arches=(), nvidia=(), amd_driver=None)
 AMD = BARE._replace(device_nodes=("/dev/kfd",), amd_driver="6.14.14")
-H200 = {"compute_cap": "9.0", "name": "NVIDIA H200", "driver_version": "580.1"}
-NVIDIA = BARE._replace(device_nodes=("/dev/nvidia0",), nvidia=(H200,))
+# Recorded on a lent H100, torch 2.11.0+cu130, 2026-11-24.
+H100_LINE = "9.0, NVIDIA H100 80GB HBM3, 580.159.04, 81559 MiB, 1643 MiB, 1980 MHz, 2619 MHz, 700.00 W"
+H100 = Gpu(
+    arch="sm90",
+    name="NVIDIA H100 80GB HBM3",
+    driver="580.159.04",
+    clocks="core 1980 MHz, memory 2619 MHz, power 700.00 W",
+    memory=81559,
+    used=1643,
+)
+NVIDIA = BARE._replace(device_nodes=("/dev/nvidia0",), nvidia=(H100,))
 
 
 def engine(*arches: str, cpu: bool = False) -> Engine:
-    return Engine(arches, cpu, {})
+    return Engine(tuple(Gpu(arch) for arch in arches), cpu, {})
 
 
 @pytest.mark.parametrize(
@@ -76,7 +89,8 @@ def test_the_machine_is_read_from_its_own_tables(tmp_path, monkeypatch):
     (tmp_path / "dev/kfd").touch()
     (tmp_path / "sys/module/amdgpu").mkdir(parents=True)
     (tmp_path / "sys/module/amdgpu/version").write_text("6.14.14\n")
-    assert ask_machine(tmp_path) == Machine(("/dev/kfd",), ("gfx950",), (), "6.14.14")
+    told = ask_machine(tmp_path)
+    assert told == Machine(("/dev/kfd",), ("gfx950",), (), "6.14.14", platform.node())
 
 
 def tool(path: Path, script: str) -> Path:
@@ -86,9 +100,9 @@ def tool(path: Path, script: str) -> Path:
 
 
 def test_nvidia_smi_is_asked(tmp_path, monkeypatch):
-    tool(tmp_path / "nvidia-smi", 'echo "9.0, NVIDIA H200, 580.1"')
+    tool(tmp_path / "nvidia-smi", f'echo "{H100_LINE}"')
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert ask_machine(tmp_path).nvidia == (H200,)
+    assert ask_machine(tmp_path).nvidia == (H100,)
 
 
 def test_an_nvidia_smi_without_a_driver_tells_nothing(tmp_path, monkeypatch):
@@ -97,35 +111,104 @@ def test_an_nvidia_smi_without_a_driver_tells_nothing(tmp_path, monkeypatch):
     assert ask_machine(tmp_path).nvidia == ()
 
 
-def test_the_answer_of_the_engines_python_is_read():
-    answer = read_answer(
+# Reconstructed from amdsmi's reference (ROCm 6.4) and vLLM's own use of it: no ROCm machine was at hand.
+MI355X = {
+    "python": "3.12.3",
+    "engine_version": "0.32.0rc2.dev118+g9a1c0c4b7.rocm710",
+    "engine_commit": "9a1c0c4b7",
+    "importable": True,
+    "torch": "2.13.0",
+    "torch_is_cpu_build": False,
+    "hip": "7.1.25424",
+    "rocm": "7.1.0-43",
+    "cuda": None,
+    "aiter": "0.1.7",
+    "amd_quark": "0.11.2",
+    "amdsmi_error": None,
+    "gpus": [
         {
-            "amdsmi_arches": ["gfx950"],
-            "torch_arches": ["gfx950:sramecc+:xnack-"],
-            "torch": "2.13.0",
-            "hip": "7.1.0",
-            "cuda": None,
-            "torch_is_cpu_build": False,
-            "aiter": "0.1.7",
-            "amdsmi_error": "X",
-            "gpu_names": ["AMD Instinct MI355X"],
-            "gpu_count": 8,
+            "arch": "gfx950:sramecc+:xnack-",
+            "name": "AMD Instinct MI355X",
+            "driver": "6.14.14",
+            "memory_mib": 294896,
+            "used_mib": 283,
+            "clocks_mhz": [2400, 2000],
         }
-    )
-    versions = {"torch": "2.13.0", "rocm": "7.1.0", "aiter": "0.1.7", "gpu_count": "8"}
-    assert answer == Engine(("gfx950",), False, {**versions, "gpus": "AMD Instinct MI355X"})
+    ]
+    * 8,
+}
 
 
-def test_torch_answers_where_amdsmi_does_not_and_its_feature_suffix_goes():
-    assert read_answer({"amdsmi_arches": [], "torch_arches": ["gfx942:sramecc+:xnack-"]}).arches == (
-        "gfx942",
-    )
+def test_the_answer_of_the_engines_python_is_read():
+    answer = read_answer(MI355X)
+    assert set(answer.gpus) == {
+        Gpu(
+            "gfx950",
+            "AMD Instinct MI355X",
+            "6.14.14",
+            "core 2400 MHz, memory 2000 MHz",
+            memory=294896,
+            used=283,
+        )
+    }
+    assert answer.importable
+    assert answer.versions == {
+        "python": "3.12.3",
+        "engine_version": "0.32.0rc2.dev118+g9a1c0c4b7.rocm710",
+        "engine_commit": "9a1c0c4b7",
+        "torch": "2.13.0",
+        "hip": "7.1.25424",
+        "rocm": "7.1.0-43",
+        "aiter": "0.1.7",
+        "amd_quark": "0.11.2",
+    }
+
+
+def test_every_field_of_the_provenance_is_there_on_a_rocm_machine():
+    machine = AMD._replace(host="gpu-runner-7")
+    told = provenance(read_answer(MI355X), machine)
+    told.pop("kernel")
+    assert told == {
+        "aiter": "0.1.7",
+        "amd_quark": "0.11.2",
+        "clocks": "core 2400 MHz, memory 2000 MHz",
+        "cuda": "unknown",
+        "driver": "6.14.14",
+        "engine_commit": "9a1c0c4b7",
+        "engine_version": "0.32.0rc2.dev118+g9a1c0c4b7.rocm710",
+        "gpu_count": "8",
+        "gpus": "AMD Instinct MI355X",
+        "hip": "7.1.25424",
+        "host": "gpu-runner-7",
+        "python": "3.12.3",
+        "rocm": "7.1.0-43",
+        "torch": "2.13.0",
+        "triton": "unknown",
+    }
+
+
+def test_hips_version_stands_for_rocms_where_no_installation_says_more():
+    assert read_answer({"hip": "7.1.25424"}).versions["rocm"] == "7.1.25424"
+
+
+def test_an_engine_is_the_same_on_another_host_of_its_kind():
+    here, there = (AMD._replace(host=name) for name in ("gpu-runner-7", "gpu-runner-8"))
+    asked = read_answer(MI355X)
+    assert identity(asked, here) == identity(asked, there)
+    assert identity(asked, here) != identity(read_answer({**MI355X, "aiter": "0.1.8"}), here)
+
+
+def test_what_a_driver_does_not_tell_is_unknown_and_not_a_word_of_its_own():
+    gpu = {"arch": "gfx942", "name": "N/A", "driver": "N/A", "memory_mib": "N/A", "clocks_mhz": [None, None]}
+    assert read_answer({"gpus": [gpu]}).gpus == (Gpu("gfx942"),)
+    line = "9.0, NVIDIA H100, 580.1, [N/A], [N/A], [N/A], [N/A], [N/A]"
+    assert read_nvidia(line) == (Gpu("sm90", "NVIDIA H100", "580.1"),)
 
 
 def test_a_real_python_without_an_engine_tells_its_version():
     answer = ask_engine([sys.executable], dict(os.environ))
     assert answer.versions["python"] == sys.version.split()[0]
-    assert answer.arches == ()
+    assert (answer.gpus, answer.importable) == ((), False)
 
 
 def test_a_python_that_cannot_run_or_fails_is_an_error(tmp_path):
@@ -137,7 +220,7 @@ def test_a_python_that_cannot_run_or_fails_is_an_error(tmp_path):
 
 
 def test_a_chatty_python_is_understood(tmp_path):
-    line = "gate-probe:" + json.dumps({"torch": "1"})
+    line = "gate-facts:" + json.dumps({"torch": "1"})
     python = tool(tmp_path / "python", f"echo hello; echo '{line}'; echo bye")
     assert ask_engine([str(python)], {}).versions == {"torch": "1"}
 
@@ -178,6 +261,9 @@ def test_provenance_says_unknown_where_nobody_answers():
 
 
 def test_provenance_joins_engine_and_machine():
-    told = provenance(Engine(("sm90",), False, {"engine_version": "0.32.0", "torch": "2.13.0"}), NVIDIA)
-    assert (told["engine_version"], told["driver"], told["gpus"]) == ("0.32.0", "580.1", "NVIDIA H200")
+    versions = {"engine_version": "0.32.0", "torch": "2.13.0"}
+    told = provenance(Engine((Gpu("sm90", "NVIDIA H100 80GB HBM3"),), False, versions), NVIDIA)
+    assert (told["engine_version"], told["driver"]) == ("0.32.0", "580.159.04")
+    assert told["gpus"] == "NVIDIA H100 80GB HBM3"
+    assert told["clocks"] == "core 1980 MHz, memory 2619 MHz, power 700.00 W"
     assert provenance(None, AMD)["driver"] == "6.14.14"
