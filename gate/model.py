@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # numpy takes longer to import than `gate --help` may take al
     from numpy.typing import NDArray
 
 RECORD_SCHEMA: Final = "vllm-eval-gate/run-record/1"
-BASELINE_SCHEMA: Final = "vllm-eval-gate/baseline/1"
+BASELINE_SCHEMA: Final = "vllm-eval-gate/baseline/2"
 REPORT_SCHEMA: Final = "vllm-eval-gate/report/1"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}$")]
@@ -200,22 +200,31 @@ class BaselineRun(Frozen):
 
 
 class Acceptance(Frozen):
-    """Who accepted which run, when, and why."""
+    """Who decided what about which run, when, and why.
+
+    `act` is what was decided: to `add` the run to those that count, to begin a new `epoch` with it, or to pin
+    it as the `anchor` (several ids joined by +).
+    """
 
     run: str
     accepted_by: str
     date: str
     reason: str
+    act: Literal["add", "epoch", "anchor"] = "add"
 
 
 class Baseline(Frozen):
-    """The content of baselines/<arch>/<config>/<backend>.json."""
+    """The content of baselines/<arch>/<config>/<backend>.json.
 
-    schema_: Literal["vllm-eval-gate/baseline/1"] = Field(default=BASELINE_SCHEMA, alias="schema")
+    `epoch` is the id of the first run that counts today, None where all do; what stands before it is only
+    there because it is pinned. `anchor` are the ids of the pinned runs, against which slow drift is measured.
+    """
+
     fingerprint: Fingerprint
     questions: tuple[QuestionId, ...]
     runs: tuple[BaselineRun, ...]
-    anchor: str | None = None
+    epoch: str | None = None
+    anchor: tuple[str, ...] = ()
     history: tuple[Acceptance, ...] = ()
 
 

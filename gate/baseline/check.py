@@ -60,8 +60,19 @@ def _problems(baseline: Baseline) -> Iterator[str]:
             yield f"runs[{number}]: {copied}"
         if run.id != run_id(baseline.fingerprint, run):
             yield f"runs[{number}]: its content does not hash to its id: it was edited by hand"
-    if baseline.anchor is not None and baseline.anchor not in {run.id for run in baseline.runs}:
-        yield "anchor: names no run of this file"
+    yield from _epoch_problems(baseline)
+
+
+def _epoch_problems(baseline: Baseline) -> Iterator[str]:
+    ids = [run.id for run in baseline.runs]
+    if list(baseline.anchor) != [run for run in ids if run in baseline.anchor]:
+        yield "anchor: does not name runs of this file, each once and in their order"
+    if baseline.epoch is None:
+        return
+    if baseline.epoch not in ids[1:]:
+        yield "epoch: names no run of this file behind the first"
+    if stale := [run for run in ids[: ids.index(baseline.epoch)] if run not in baseline.anchor]:
+        yield f"runs: {stale[0]} neither counts nor is pinned"
 
 
 def _run_problems(run: BaselineRun, total: int) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from gate.baseline.check import check, copied_run, run_id
-from gate.baseline.pool import current_runs, require_homogeneous
+from gate.baseline.pool import NOT_POOLED, current_runs, require_homogeneous
 from gate.errors import BaselineError
 from gate.model import Acceptance, Baseline, BaselineRun, Fingerprint, Finish, Outcome, RunRecord, sha256_of
 
@@ -41,17 +42,46 @@ def run_of(record: RunRecord) -> BaselineRun:
     return run.model_copy(update={"id": run_id(record.fingerprint, run)})
 
 
+class Terms(NamedTuple):
+    """What adding a run may do beyond adding it; by default nothing.
+
+    Args:
+        new_epoch: the run begins a new epoch; the earlier runs count no longer.
+        new_fingerprint: so it does if it has another fingerprint: a baseline of something else.
+        keep: count at most so many runs, the newest.
+        max_age: count no run that was measured more than so many days before `date`.
+    """
+
+    new_epoch: bool = False
+    new_fingerprint: bool = False
+    keep: int | None = None
+    max_age: int | None = None
+
+
+ONLY_ADD: Final = Terms()
+
+
 def add_run(
-    baseline: Baseline | None, record: RunRecord, *, accepted_by: str, reason: str, date: str
+    baseline: Baseline | None,
+    record: RunRecord,
+    *,
+    accepted_by: str,
+    reason: str,
+    date: str,
+    terms: Terms = ONLY_ADD,
 ) -> Baseline:
     """The baseline with one more run and the line that says who accepted it, when and why.
+
+    Whatever stops counting leaves the file, unless it is pinned; where nothing is, what counted so far is
+    pinned first, so that the slow drift always has something to be measured against.
 
     Args:
         baseline: what `store.load` returned; None for a cell that has none.
         record: a complete fixed-size run.
         accepted_by: who answers for it.
         reason: why, in words.
-        date: YYYY-MM-DD.
+        date: YYYY-MM-DD, today.
+        terms: what else may change.
 
     Raises:
         BaselineError: `run_of` refuses the record; it has another fingerprint; it copies a stored run; it
@@ -59,25 +89,77 @@ def add_run(
     """
     run = run_of(record)
     where = str(record.cell)
-    if not accepted_by.strip() or not reason.strip():
-        raise BaselineError("a run needs to know who accepted it, and why", where=where)
-    if not DATE.fullmatch(date):
-        raise BaselineError(f"{date!r} is not a date: YYYY-MM-DD", where=where)
-    accepted = Acceptance(run=run.id, accepted_by=accepted_by, date=date, reason=reason)
+    accepted = acceptance(run.id, accepted_by=accepted_by, reason=reason, date=date, where=where)
     if baseline is None:
         grown = Baseline(
             fingerprint=record.fingerprint, questions=record.questions, runs=(run,), history=(accepted,)
         )
-    else:
-        check_same_measurement(baseline, record.fingerprint)
-        if copied := copied_run(run, baseline.runs):
-            raise BaselineError(f"the new run is refused: {copied}", where=where)
-        require_homogeneous((*current_runs(baseline), run), where=where)
-        grown = baseline.model_copy(
-            update={"runs": (*baseline.runs, run), "history": (*baseline.history, accepted)}
+    elif terms.new_fingerprint and baseline.fingerprint.differences(record.fingerprint):
+        began = accepted.model_copy(update={"act": "epoch"})
+        grown = Baseline(
+            fingerprint=record.fingerprint,
+            questions=record.questions,
+            runs=(run,),
+            history=(*baseline.history, began),
         )
+    else:
+        grown = _added(baseline, run, record.fingerprint, accepted, terms)
     check(grown, where=where)
     return grown
+
+
+def acceptance(run: str, *, accepted_by: str, reason: str, date: str, where: str) -> Acceptance:
+    """The line of the history; raises BaselineError where name, reason or date is none."""
+    if not accepted_by.strip() or not reason.strip():
+        raise BaselineError("a run needs to know who accepted it, and why", where=where)
+    if not DATE.fullmatch(date):
+        raise BaselineError(f"{date!r} is not a date: YYYY-MM-DD", where=where)
+    return Acceptance(run=run, accepted_by=accepted_by, date=date, reason=reason)
+
+
+def _added(
+    baseline: Baseline, run: BaselineRun, fingerprint: Fingerprint, accepted: Acceptance, terms: Terms
+) -> Baseline:
+    where = str(baseline.fingerprint.cell)
+    check_same_measurement(baseline, fingerprint)
+    if copied := copied_run(run, baseline.runs):
+        raise BaselineError(f"the new run is refused: {copied}", where=where)
+    grown = baseline.model_copy(
+        update={"runs": (*baseline.runs, run), "history": (*baseline.history, accepted)}
+    )
+    if NOT_POOLED in run.provenance:
+        return grown
+    current = current_runs(baseline)
+    if terms.new_epoch and current:
+        began = accepted.model_copy(update={"act": "epoch"})
+        grown = grown.model_copy(update={"history": (*baseline.history, began)})
+        return _counting_from(grown, run, before=current)
+    require_homogeneous((*current, run), where=where)
+    kept = _kept((*current, run), accepted.date, terms)
+    return grown if len(kept) == len(current) + 1 else _counting_from(grown, kept[0], before=current)
+
+
+def _kept(runs: tuple[BaselineRun, ...], today: str, terms: Terms) -> tuple[BaselineRun, ...]:
+    """The runs that `keep` and `max_age` leave; the newest always."""
+    *earlier, newest = runs
+    if terms.max_age is not None:
+        oldest = (datetime.date.fromisoformat(today) - datetime.timedelta(days=terms.max_age)).isoformat()
+        young = [run.provenance.get("date", today)[: len(today)] >= oldest for run in earlier]
+        # Runs stand in the order they were accepted: from the first young one on, all of them count.
+        earlier = earlier[young.index(True) :] if True in young else []
+    if terms.keep is not None:
+        earlier = earlier[max(len(earlier) + 1 - terms.keep, 0) :]
+    return (*earlier, newest)
+
+
+def _counting_from(baseline: Baseline, first: BaselineRun, *, before: tuple[BaselineRun, ...]) -> Baseline:
+    """The baseline with `first` as the first run that counts, and without the runs that nobody needs."""
+    anchor = baseline.anchor or tuple(run.id for run in before)
+    ids = [run.id for run in baseline.runs]
+    start = ids.index(first.id)
+    runs = tuple(run for i, run in enumerate(baseline.runs) if i >= start or run.id in anchor)
+    epoch = None if runs[0].id == first.id else first.id
+    return baseline.model_copy(update={"runs": runs, "epoch": epoch, "anchor": anchor})
 
 
 def _reasons_to_refuse(record: RunRecord) -> Iterator[str]:

@@ -17,6 +17,8 @@ from gate.errors import BaselineError
 from gate.model import Baseline, BaselineRun, Cell, Finish, Reference
 
 POOLING_ALPHA: Final = 0.01
+NOT_POOLED: Final = "not_pooled"
+"""Key of a run's provenance that says why it does not count, where `--allow-dirty` let it in all the same."""
 
 
 class Homogeneity(NamedTuple):
@@ -61,17 +63,56 @@ def runs_homogeneity(runs: Sequence[BaselineRun]) -> Homogeneity:
 
 
 def current_runs(baseline: Baseline) -> tuple[BaselineRun, ...]:
-    """The runs that count today. All of them: an epoch, where one is declared, begins here."""
-    return baseline.runs
+    """The runs that count today: those of the current epoch, without what was collected despite a doubt."""
+    ids = [run.id for run in baseline.runs]
+    first = 0 if baseline.epoch is None else ids.index(baseline.epoch)
+    return tuple(run for run in baseline.runs[first:] if NOT_POOLED not in run.provenance)
+
+
+def anchored_runs(baseline: Baseline) -> tuple[BaselineRun, ...]:
+    """The pinned runs; none where nothing is pinned."""
+    return tuple(run for run in baseline.runs if run.id in baseline.anchor)
 
 
 def pool(baseline: Baseline) -> Reference:
     """The current runs as one reference, with the SHA-256 of the baseline file's bytes.
 
     Raises:
-        BaselineError: the runs differ by more than their sampling noise.
+        BaselineError: the runs differ by more than their sampling noise, or none counts.
     """
-    runs = current_runs(baseline)
+    return _pooled(baseline, current_runs(baseline))
+
+
+def anchor_of(baseline: Baseline) -> Reference | None:
+    """The pinned runs as one reference, for the ratchet (statistics.md, Baselines).
+
+    None where nothing is pinned, and where everything pinned still counts: the current pool then holds it.
+
+    Raises:
+        BaselineError: the pinned runs differ by more than their sampling noise.
+    """
+    current = {run.id for run in current_runs(baseline)}
+    return None if set(baseline.anchor) <= current else _pooled(baseline, anchored_runs(baseline))
+
+
+def reference_of(root: Path, cell: Cell) -> Reference | None:
+    """The pooled baseline of a cell; None where nothing is stored, or nothing that counts.
+
+    Raises:
+        BaselineError: the file is wrong, or its runs do not pool.
+    """
+    if root.exists() and not root.is_dir():
+        raise BaselineError("is not a folder of baselines", where=str(root), hint="check --baselines")
+    path = baseline_path(root, cell)
+    if not path.exists():
+        return None
+    baseline = load(path)
+    return pool(baseline) if current_runs(baseline) else None
+
+
+def _pooled(baseline: Baseline, runs: tuple[BaselineRun, ...]) -> Reference:
+    if not runs:
+        raise BaselineError("none of its runs counts", where=str(baseline.fingerprint.cell))
     require_homogeneous(runs, where=str(baseline.fingerprint.cell))
     repeats = sum(run.repeats for run in runs)
     finish: Counter[Finish] = Counter()
@@ -90,14 +131,6 @@ def pool(baseline: Baseline) -> Reference:
     )
 
 
-def reference_of(root: Path, cell: Cell) -> Reference | None:
-    """The pooled baseline of a cell; None where nothing is stored. Raises BaselineError."""
-    if root.exists() and not root.is_dir():
-        raise BaselineError("is not a folder of baselines", where=str(root), hint="check --baselines")
-    path = baseline_path(root, cell)
-    return pool(load(path)) if path.exists() else None
-
-
 def require_homogeneous(runs: Sequence[BaselineRun], *, where: str) -> Homogeneity:
     """The runs' homogeneity; BaselineError, with each run's score and the p-value, where it does not hold."""
     found = runs_homogeneity(runs)
@@ -107,7 +140,7 @@ def require_homogeneous(runs: Sequence[BaselineRun], *, where: str) -> Homogenei
             f"its runs do not measure the same thing: p = {found.p_value:.2g}, and they pool only above "
             f"{POOLING_ALPHA} (chi2 {found.statistic:.1f}, {found.degrees} degrees; scores: {scores})",
             where=where,
-            hint="find out what changed between the runs; a changed engine needs a baseline of its own",
+            hint="find out what changed between the runs; a change that is meant begins a --new-epoch",
         )
     return found
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gate.baseline.pool import pool, runs_homogeneity
+from gate.baseline.pool import current_runs, pool, runs_homogeneity
 from gate.baseline.store import baseline_files, load
 from gate.errors import BaselineError, Exit
 from gate.model import Baseline
@@ -64,11 +64,11 @@ def row_of(baseline: Baseline) -> Row:
         score=float(reference.correct.mean()) / n,
         half_width=None if within is None else Z_95 * math.sqrt(within / (total * n)),
         questions=total,
-        runs=len(baseline.runs),
+        runs=len(current_runs(baseline)),
         repeats=n,
         invalid_rate=float(reference.invalid.mean()) / n,
         within=within,
-        p_value=runs_homogeneity(baseline.runs).p_value,
+        p_value=runs_homogeneity(current_runs(baseline)).p_value,
         accepted=max((a.date for a in baseline.history), default="-"),
         sha256=reference.sha256,
     )

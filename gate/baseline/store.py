@@ -15,6 +15,7 @@ from gate.errors import BaselineError
 from gate.files import Changed, content_hash, invalid_field, parse_json, read_bytes, replace
 from gate.model import BASELINE_SCHEMA, Baseline, Cell, canonical_json
 
+FIRST_SCHEMA: Final = "vllm-eval-gate/baseline/1"
 SIZE_LIMIT: Final = 16_000_000
 SIDECARS: Final = (".probe", ".calibration")
 RESTORE: Final = (
@@ -65,7 +66,7 @@ def parse(data: bytes, *, where: str) -> Baseline:
     value = parse_json(data, where=where, error=BaselineError)
     _check_schema(value, where)
     try:
-        baseline = Baseline.model_validate(value)
+        baseline = Baseline.model_validate(_fields(value))
     except ValidationError as problem:
         raise BaselineError(invalid_field(problem), where=where, hint=RESTORE) from problem
     check(baseline, where=where)
@@ -83,9 +84,10 @@ def parse(data: bytes, *, where: str) -> Baseline:
 def render(baseline: Baseline) -> str:
     """The one text of a baseline: keys sorted, one run and one acceptance a line, LF, a last newline.
 
-    In the lists commas stand before an entry: a refresh then adds lines and changes none.
+    In the lists commas stand before an entry: a refresh then adds lines and changes none. The schema is the
+    oldest that can say it, so that an older gate reads whatever it understands.
     """
-    value = baseline.model_dump(mode="json", by_alias=True)
+    value = _plain(baseline)
     return "{\n" + ",\n".join(_entry(key, value[key]) for key in sorted(value)) + "\n}\n"
 
 
@@ -118,6 +120,28 @@ def sha256(baseline: Baseline) -> str:
     return hashlib.sha256(render(baseline).encode()).hexdigest()
 
 
+def _plain(baseline: Baseline) -> dict[str, Any]:
+    value = baseline.model_dump(mode="json")
+    for line in value["history"]:
+        if line["act"] == "add":
+            del line["act"]
+    first = (
+        baseline.epoch is None and len(baseline.anchor) <= 1 and not any("act" in h for h in value["history"])
+    )
+    if first:
+        del value["epoch"]
+        value["anchor"] = baseline.anchor[0] if baseline.anchor else None
+    return value | {"schema": FIRST_SCHEMA if first else BASELINE_SCHEMA}
+
+
+def _fields(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What `_plain` made this of: in the first schema the anchor is one run or none."""
+    fields = {key: found for key, found in value.items() if key != "schema"}
+    if value["schema"] == FIRST_SCHEMA and "anchor" in fields:
+        fields["anchor"] = [] if fields["anchor"] is None else [fields["anchor"]]
+    return fields
+
+
 def _entry(key: str, value: Any) -> str:  # noqa: ANN401 - any JSON value
     if key in ("runs", "history") and value:
         return f"{canonical_json(key)}:[\n" + "\n,".join(map(canonical_json, value)) + "\n]"
@@ -128,7 +152,7 @@ def _check_schema(value: object, where: str) -> None:
     if not isinstance(value, dict):
         raise BaselineError("is not a baseline: its top level is not an object", where=where)
     schema = value.get("schema")
-    if schema == BASELINE_SCHEMA:
+    if schema in (FIRST_SCHEMA, BASELINE_SCHEMA):
         return
     name, _, number = BASELINE_SCHEMA.rpartition("/")
     newer = re.fullmatch(rf"{re.escape(name)}/([0-9]{{1,6}})", schema) if isinstance(schema, str) else None

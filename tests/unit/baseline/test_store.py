@@ -190,11 +190,11 @@ def test_any_other_spelling_of_the_same_content_is_a_hand_edit(text: str) -> Non
 
 
 def test_a_newer_schema_names_the_gate_that_wrote_it() -> None:
-    text = TEXT.replace("baseline/1", "baseline/2")
+    text = TEXT.replace("baseline/1", "baseline/3")
     for version in ("0.10.2", "0.9.0"):
         text = text.replace('"gate_version":"0.1.0"', f'"gate_version":"{version}"', 1)
     said = refusal(text)
-    assert "has the schema vllm-eval-gate/baseline/2" in said
+    assert "has the schema vllm-eval-gate/baseline/3" in said
     assert "install vllm-eval-gate >= 0.10.2" in said
 
 
@@ -294,10 +294,48 @@ def test_questions_are_unique_ascending_and_those_of_the_fingerprint(
     assert said in refusal(render(STORED.model_copy(update={"questions": chosen})))
 
 
-def test_an_anchor_names_a_run_of_the_file() -> None:
-    assert "anchor: names no run" in refusal(render(STORED.model_copy(update={"anchor": "0" * 12})))
-    pinned = STORED.model_copy(update={"anchor": STORED.runs[0].id})
-    assert parse(render(pinned).encode(), where="x.json") == pinned
+@pytest.mark.parametrize(
+    "anchor", [("0" * 12,), (STORED.runs[1].id, STORED.runs[0].id), (STORED.runs[0].id,) * 2]
+)
+def test_an_anchor_names_runs_of_the_file_in_their_order(anchor: tuple[str, ...]) -> None:
+    assert "anchor: does not name runs" in refusal(render(STORED.model_copy(update={"anchor": anchor})))
+
+
+@pytest.mark.parametrize("epoch", ["0" * 12, STORED.runs[0].id])
+def test_an_epoch_begins_with_a_run_behind_the_first(epoch: str) -> None:
+    assert "epoch: names no run" in refusal(render(STORED.model_copy(update={"epoch": epoch})))
+
+
+def test_what_neither_counts_nor_is_pinned_has_no_place() -> None:
+    assert "neither counts nor is pinned" in refusal(
+        render(STORED.model_copy(update={"epoch": STORED.runs[1].id}))
+    )
+
+
+def test_a_baseline_that_says_nothing_new_keeps_the_first_schema() -> None:
+    pinned = STORED.model_copy(update={"anchor": (STORED.runs[0].id,)})
+    for stored in (STORED, pinned):
+        assert '"schema":"vllm-eval-gate/baseline/1"' in render(stored)
+        assert parse(render(stored).encode(), where="x.json") == stored
+
+
+def test_epochs_and_pinned_pools_take_the_second_schema_and_change_no_other_line() -> None:
+    ids = tuple(run.id for run in STORED.runs)
+    for changes in ({"anchor": ids}, {"epoch": ids[1], "anchor": ids[:1]}):
+        stored = STORED.model_copy(update=changes)
+        text = render(stored)
+        assert parse(text.encode(), where="x.json") == stored
+        changed = {
+            line.split(":")[0][2:]
+            for line in difflib.ndiff(TEXT.splitlines(), text.splitlines())
+            if line[0] in "+-"
+        }
+        assert changed <= {'"anchor"', '"epoch"', '"schema"'}
+
+
+def test_the_second_schema_where_the_first_would_do_is_a_hand_edit() -> None:
+    text = TEXT.replace("baseline/1", "baseline/2").replace('"anchor":null', '"anchor":[]')
+    assert "is not written as the gate writes it" in refusal(text)
 
 
 def test_runs_of_another_cell_do_not_fit_into_this_one() -> None:
