@@ -7,14 +7,15 @@ what became of the pull request's earlier ones, so that nothing else has to be s
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from gate.decide import Conclusion, conclude_run
-from gate.model import Cell, GateReport, Verdict
+from gate.model import GateReport, Verdict
 from gate.report import escape, words
-from gate.report.markdown import render_markdown
+from gate.report.context import Accepted, Context, Earlier, Place
+from gate.report.markdown import LIMIT, render_markdown
+
+__all__ = ["Accepted", "Annotation", "Context", "Earlier", "Marker", "Place", "Rendered", "render"]
 
 COMMENT_CHARACTERS: Final = 65_536
 SUMMARY_BYTES: Final = 65_535
@@ -53,13 +54,6 @@ class Rendered(NamedTuple):
     annotations: tuple[Annotation, ...]
 
 
-class Earlier(NamedTuple):
-    """The verdict on an earlier head of the same pull request."""
-
-    head_sha: str
-    verdict: Verdict
-
-
 class Marker(NamedTuple):
     """What a comment's hidden marker says: its commit, that commit's verdict, and those before it."""
 
@@ -91,66 +85,34 @@ class Marker(NamedTuple):
         return tuple(e for e in (*self.earlier, *own) if e.head_sha != head_sha)[-MOST_EARLIER:]
 
 
-class Accepted(NamedTuple):
-    """A regression that somebody with write access accepted for exactly this head."""
-
-    by: str
-    reason: str
-
-
-class Place(NamedTuple):
-    """Where a cell is defined, for an annotation."""
-
-    path: str
-    line: int
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a comment says that a report does not know.
-
-    Args:
-        head_sha: the pull request's head, or the commit.
-        details_url: the run with the whole report; https only.
-        attested: whether the pinned harness measured, outside of the engine's container and user.
-        approved_by: who approved this head where the numbers are not attested.
-        earlier: verdicts of the pull request's earlier heads, oldest first (`Marker.followed_by`).
-        touches: what the pull request changes that decides verdicts, e.g. ("configs", "baselines").
-        accepted: regressions that were accepted for this head.
-        not_selected: cells that the base branch's `when:` leaves out of this event.
-        unknown: cells that a record arrived of and the base branch does not define.
-        places: where each cell's config is.
-    """
-
-    head_sha: str
-    details_url: str | None = None
-    attested: bool = False
-    approved_by: str | None = None
-    earlier: tuple[Earlier, ...] = ()
-    touches: tuple[str, ...] = ()
-    accepted: Mapping[Cell, Accepted] = field(default_factory=dict)
-    not_selected: tuple[Cell, ...] = ()
-    unknown: tuple[Cell, ...] = ()
-    places: Mapping[Cell, Place] = field(default_factory=dict)
-
-
 def render(report: GateReport, context: Context) -> Rendered:
     """The comment, and the check run's title, summary, conclusion and annotations."""
     verdict = words.worst(report)
     marker = str(Marker(context.head_sha, verdict, context.earlier))
-    body = render_markdown(report, details_url=context.details_url)
+    limit = min(LIMIT, COMMENT_CHARACTERS - len(marker) - 2, SUMMARY_BYTES)
+    body = render_markdown(report, context=context, limit=limit)
     return Rendered(
         comment=f"{body}\n{marker}\n",
-        title=words.headline(report)[:TITLE_CHARACTERS],
+        title=_title(report, context),
         summary=body,
         conclusion=conclude_run(
             report.cells,
             report.fail_on,
             accepted=context.accepted.keys(),
-            trusted=context.attested or context.approved_by is not None,
+            trusted=context.trusted,
         ),
         annotations=_annotations(report, context),
     )
+
+
+def _title(report: GateReport, context: Context) -> str:
+    """One line of plain text for the check run."""
+    title = words.headline(report)
+    if count := sum(cell.cell in context.accepted for cell in report.cells):
+        title += f" ({count} accepted)"
+    if not context.trusted:
+        title = f"Not attested. {title}"
+    return title[:TITLE_CHARACTERS]
 
 
 def _annotations(report: GateReport, context: Context) -> tuple[Annotation, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -17,7 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gate.model import Cell, CellResult, GateReport, Verdict
-from gate.report import escape, words
+from gate.report import commands, escape, words
+from gate.report.context import Context
 
 # A comment holds 65,536 characters, a check run's summary 65,535 bytes; the rest is for a hidden marker.
 LIMIT: Final = 65_000
@@ -44,17 +45,20 @@ class Step(NamedTuple):
     cells: Sequence[CellResult]
 
 
-def render_markdown(report: GateReport, *, details_url: str | None = None, limit: int = LIMIT) -> str:
+def render_markdown(report: GateReport, *, context: Context | None = None, limit: int = LIMIT) -> str:
     """The report as GitHub Markdown of at most `limit` bytes, the worst first.
 
     Args:
         report: what to tell.
-        details_url: where the whole report is, linked where something is left out; https only.
+        context: what is known on GitHub; its `details_url` is linked where something is left out.
         limit: bytes of UTF-8.
+
+    Raises:
+        ValueError: `details_url` is no plain https address.
     """
-    if details_url is not None and not _URL.fullmatch(details_url):
-        raise ValueError(f"not an https address that can be linked: {details_url!r}")
-    write = _writer(report, details_url)
+    if context and context.details_url is not None and not _URL.fullmatch(context.details_url):
+        raise ValueError(f"not an https address that can be linked: {context.details_url!r}")
+    write = _writer(report, context)
     for frame in _tiers(report):
         text = write(frame)
         if _size(text) <= limit:
@@ -88,7 +92,7 @@ def _is_told_in_full(cell: CellResult, report: GateReport) -> bool:
     return cell.verdict in words.FAILURES or cell.verdict in report.fail_on
 
 
-def _writer(report: GateReport, details_url: str | None) -> Callable[[Frame], str]:
+def _writer(report: GateReport, context: Context | None) -> Callable[[Frame], str]:
     environment = _environment()
     frame_template, cell_template = (environment.get_template(f"{n}.md.j2") for n in ("report", "cell"))
     with_arch = len({cell.cell.arch for cell in report.cells}) > 1
@@ -104,7 +108,8 @@ def _writer(report: GateReport, details_url: str | None) -> Callable[[Frame], st
             level=Markup(level),  # noqa: S704 - number signs of this module
             in_full=level == "###",
             name=name,
-            command=Markup(words.reproduce(cell)),  # noqa: S704 - names of a cell hold no space and no quote
+            command=Markup(words.reproduce(cell, context)),  # noqa: S704 - see words.reproduce
+            accepted=context.accepted.get(cell.cell) if context else None,
         )
         return Markup(text.strip())  # noqa: S704 - the template escaped every value
 
@@ -114,7 +119,7 @@ def _writer(report: GateReport, details_url: str | None) -> Callable[[Frame], st
         return detail_of(index_of[id(cell)], level)
 
     def write(frame: Frame) -> str:
-        steps = _steps(report, frame)
+        steps = _steps(report, frame, context.accepted if context else {})
         text = frame_template.render(
             report=report,
             frame=frame,
@@ -124,8 +129,11 @@ def _writer(report: GateReport, details_url: str | None) -> Callable[[Frame], st
             left_out=words.left_out(report.cells, frame.rows),
             cost=words.cost_of_run(report),
             folded_title=words.folded_title(frame.folded, among=len(report.cells)),
-            details_url=Markup(details_url) if details_url else None,  # noqa: S704 - matched above
-            nothing_to_do="Nothing: every cell passed." if report.cells else "Find out why no cell was run.",
+            context=context,
+            accepted=context.accepted if context else {},
+            details_url=Markup(context.details_url) if context and context.details_url else None,  # noqa: S704
+            commands=commands.for_cells(report.cells, context) if context else (),
+            nothing_to_do=words.nothing_to_do(report),
             steps=steps[:_MOST_STEPS],
             more_steps=len(steps) - _MOST_STEPS if len(steps) > _MOST_STEPS else 0,
             detail=detail,
@@ -145,6 +153,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["code"] = escape.code
+    environment.filters["listed"] = _listed
     environment.filters["icon"] = _icon
     environment.filters["tight"] = _tight
     environment.globals["words"] = words
@@ -170,12 +179,18 @@ def _name(cell: Cell, *, with_arch: bool) -> Markup:
     return Markup(" / ").join(escape.code(part) for part in parts)
 
 
-def _steps(report: GateReport, frame: Frame) -> list[Step]:
+def _listed(cells: Sequence[Cell], most: int = 20) -> Markup:
+    """The first cells by name, and how many more there are."""
+    named = Markup(", ").join(escape.code(str(cell)) for cell in cells[:most])
+    return named + f" and {len(cells) - most:,} more" if len(cells) > most else named
+
+
+def _steps(report: GateReport, frame: Frame, accepted: Collection[Cell]) -> list[Step]:
     """One step for each distinct advice, for what the report lists, or for all when it lists nothing."""
     listed = frame.rows or report.cells
     steps: dict[tuple[Verdict, str], list[CellResult]] = {}
     for cell in listed:
-        if cell.verdict is not Verdict.PASS or cell.next_step:
+        if cell.cell not in accepted and (cell.verdict is not Verdict.PASS or cell.next_step):
             steps.setdefault((cell.verdict, words.next_step(cell)), []).append(cell)
     return [Step(words.face(verdict).word, text, cells) for (verdict, text), cells in steps.items()]
 

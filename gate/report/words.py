@@ -5,10 +5,12 @@ Plain text only: whoever renders it escapes it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from gate.model import CellResult, GateReport, Verdict
+from gate.report.context import Context
 
 WORST_FIRST: Final = (
     Verdict.REGRESSION,
@@ -226,6 +228,13 @@ def folded_title(cells: Sequence[CellResult], *, among: int) -> str:
     return f"Details of the {noun} ({counted(cells)})"
 
 
+def attestation(context: Context) -> str:
+    """Who vouches for the numbers."""
+    if context.attested:
+        return "attested: the pinned gate measured, outside of the engine's reach"
+    return "not attested"
+
+
 def left_out(cells: Sequence[CellResult], listed: Sequence[CellResult]) -> str:
     """`4,990 pass, 3 inconclusive`: the cells that are not listed; empty when all are."""
     shown = {id(cell) for cell in listed}
@@ -286,9 +295,26 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def reproduce(cell: CellResult) -> str:
-    """The command that measures this cell on one's own machine."""
-    return f"gate run configs/{cell.cell.config}.yaml --backend {cell.cell.backend}"
+def reproduce(cell: CellResult, context: Context | None = None) -> str:
+    """The command that measures this cell on one's own machine; of a known commit with the very same samples.
+
+    Names of cells hold no space and no quote; a path that may is quoted.
+    """
+    place = context.places.get(cell.cell) if context else None
+    path = shlex.quote(place.path) if place else f"configs/{cell.cell.config}.yaml"
+    words = ["gate run", path, f"--backend {cell.cell.backend}"]
+    if context:
+        words += [f"--head-sha {context.head_sha}"]
+        words += [f"--base-sha {context.base_sha}"] if context.base_sha else []
+    return " ".join(words)
+
+
+def nothing_to_do(report: GateReport) -> str:
+    """What to say where no cell asks for anything."""
+    if not report.cells:
+        return "Find out why no cell was run."
+    passed = all(cell.verdict is Verdict.PASS for cell in report.cells)
+    return "Nothing: every cell passed." if passed else "Nothing: what did not pass was accepted."
 
 
 def next_step(cell: CellResult) -> str:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from gate.model import Verdict
-from gate.report.comment import Accepted, Context, Earlier, Marker, Place, render
+from gate.model import Cell, Verdict
+from gate.report.comment import (
+    COMMENT_CHARACTERS,
+    SUMMARY_BYTES,
+    Accepted,
+    Context,
+    Earlier,
+    Marker,
+    Place,
+    render,
+)
 from tests.support import reports
 
 HEAD = reports.SHA
@@ -107,3 +118,140 @@ def test_failing_cells_are_annotated_on_their_config() -> None:
     (annotation,) = render(report, context(places=places)).annotations
     assert (annotation.path, annotation.line, annotation.level) == ("configs/c.yaml", 7, "failure")
     assert str(cell.cell) in annotation.title
+
+
+def cell(number: int, length: int = 8) -> Cell:
+    return Cell(arch="gfx942", config=f"c{number:0{length}}", backend="aiter")
+
+
+def everything() -> Context:
+    """A context in which nothing is left out."""
+    report = reports.all_six()
+    return context(
+        base_sha=BEFORE_THAT,
+        details_url="https://github.com/o/r/actions/runs/7",
+        attested=False,
+        touches=("configs", "baselines"),
+        earlier=(Earlier(BEFORE_THAT, Verdict.PASS), Earlier(BEFORE, Verdict.REGRESSION)),
+        accepted={report.cells[0].cell: Accepted("octocat", "the new kernel rounds <b>otherwise</b>")},
+        not_selected=(cell(1),),
+        unknown=(cell(2), cell(3)),
+        places={result.cell: Place(f"configs/{result.cell.config}.yaml", 3) for result in report.cells},
+    )
+
+
+def test_a_comment_with_everything_in_it_reads_well(snapshot) -> None:
+    assert render(reports.all_six(), everything()) == snapshot
+
+
+def test_what_decides_verdicts_and_is_touched_is_told_right_after_the_verdict() -> None:
+    comment = render(reports.all_six(), everything()).comment
+    assert comment.splitlines()[2].startswith("> **This pull request changes what decides verdicts: configs,")
+
+
+def test_a_comment_says_whether_its_numbers_are_attested() -> None:
+    report = reports.report_of(reports.passed())
+    assert "· attested: the pinned gate measured" in render(report, context()).comment
+    doubtful = render(report, context(attested=False))
+    assert "> **Not attested:** the numbers below were reported by the contributor's own" in doubtful.comment
+    assert doubtful.title.startswith("Not attested. Pass:")
+    approved = render(report, context(attested=False, approved_by="octocat"))
+    assert "> **Not attested, approved:**" in approved.comment
+    assert not approved.title.startswith("Not attested")
+
+
+def commands(comment: str) -> list[str]:
+    return re.findall(r"^/gate .*$", comment, flags=re.MULTILINE)
+
+
+def test_it_ends_with_the_commands_for_exactly_these_verdicts_and_this_commit() -> None:
+    assert (
+        commands(render(reports.report_of(reports.passed(), reports.inconclusive()), context()).comment) == []
+    )
+    crashed, regressed = reports.crashed(), reports.regressed()
+    report = reports.report_of(crashed, regressed, reports.passed(backend="b"))
+    assert commands(render(report, context()).comment) == [
+        f"/gate rerun {crashed.cell} @{HEAD}",
+        f'/gate refresh {regressed.cell} @{HEAD} --reason "why this drop is meant"',
+    ]
+
+
+def test_what_was_accepted_needs_no_command_and_no_step() -> None:
+    result = reports.regressed()
+    accepted = {result.cell: Accepted("octocat", "it is meant")}
+    comment = render(reports.report_of(result), context(accepted=accepted)).comment
+    assert commands(comment) == []
+    assert "regression accepted by <code>@\u200boctocat</code>: it is meant" in comment
+    assert "- Nothing: what did not pass was accepted." in comment
+
+
+def test_where_nobody_can_answer_there_are_no_commands() -> None:
+    assert commands(render(reports.all_six(), context(commands=False)).comment) == []
+
+
+def test_the_command_that_reproduces_a_failure_asks_the_very_same_samples() -> None:
+    result = reports.regressed()
+    posted = render(
+        reports.report_of(result),
+        context(base_sha=BEFORE, places={result.cell: Place("my configs/c.yaml", 1)}),
+    )
+    line = f"gate run 'my configs/c.yaml' --backend triton --head-sha {HEAD} --base-sha {BEFORE}"
+    assert line in posted.comment.splitlines()
+
+
+def test_a_marker_inside_somebody_elses_words_is_not_taken_for_ours() -> None:
+    forged = reports.crashed().model_copy(update={"reason": str(Marker(BEFORE, Verdict.PASS))})
+    comment = render(reports.report_of(forged), context()).comment
+    assert comment.count("<!--") == 1
+    assert Marker.find(comment) == Marker(HEAD, Verdict.NOT_MEASURED)
+
+
+def test_only_so_many_earlier_commits_are_remembered() -> None:
+    marker = Marker(HEAD, Verdict.PASS, tuple(Earlier(f"{n:040x}", Verdict.PASS) for n in range(500)))
+    found = Marker.find(str(marker))
+    assert found is not None
+    assert len(found.earlier) == len(found.followed_by(BEFORE)) == 20
+    assert found.followed_by(BEFORE)[-1] == Earlier(HEAD, Verdict.PASS)
+
+
+@pytest.mark.parametrize(
+    ("total", "failing"),
+    [(1, 0), (1, 1), (20, 3), (20, 20), (200, 3), (200, 200), (5000, 0), (5000, 4), (5000, 5000)],
+)
+def test_every_size_fits_what_github_takes_with_the_failures_first(total: int, failing: int) -> None:
+    report = reports.many(total, failing)
+    crowd = tuple(cell(number, length=90) for number in range(total))
+    earlier = tuple(Earlier(f"{number:040x}", Verdict.REGRESSION) for number in range(50))
+    posted = render(
+        report,
+        context(
+            attested=False,
+            touches=("configs", "baselines", "workflows", "the gate's pin"),
+            earlier=earlier,
+            details_url="https://github.com/o/r/actions/runs/7",
+            not_selected=crowd,
+            unknown=crowd,
+            places={result.cell: Place(f"configs/{result.cell.config}.yaml", 3) for result in report.cells},
+        ),
+    )
+    assert len(posted.comment.encode()) <= COMMENT_CHARACTERS
+    assert len(posted.summary.encode()) <= SUMMARY_BYTES
+    assert len(posted.title) <= 255
+    assert len(posted.annotations) == failing
+    in_full = len(re.findall(r"^### [❌⛔⚠]", posted.comment, flags=re.MULTILINE))
+    assert in_full == failing if failing <= 20 else 10 < in_full < failing
+    if total == 5000:
+        assert "[full report](https://github.com/o/r/actions/runs/7) has every cell" in posted.comment
+    assert Marker.find(posted.comment) is not None
+
+
+def test_names_as_long_as_they_may_be_still_fit() -> None:
+    long = [
+        reports.crashed(f"{number:0100}", f"{number:0100}", f"{number:0100}").model_copy(
+            update={"next_step": f"{number} " + "x" * 990}
+        )
+        for number in range(300)
+    ]
+    posted = render(reports.report_of(*long), context(unknown=tuple(result.cell for result in long)))
+    assert len(posted.comment.encode()) <= COMMENT_CHARACTERS
+    assert len(posted.summary.encode()) <= SUMMARY_BYTES

@@ -6,6 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from gate.model import Cell, Evidence, EvidenceCheck, Verdict
+from gate.report.context import Context
 from gate.report.markdown import LIMIT, render_markdown
 from tests.support import reports
 
@@ -153,7 +154,7 @@ def test_a_report_of_any_size_fits_with_failures_first(total, failing):
 
 def test_what_does_not_fit_is_counted_and_linked():
     url = "https://github.com/o/r/actions/runs/7#summary"
-    text = render_markdown(reports.many(5000, 4), details_url=url)
+    text = render_markdown(reports.many(5000, 4), context=Context(reports.SHA, details_url=url))
     assert "**Not listed one by one, for lack of room:** 4,996 pass." in text
     assert f"[full report]({url})" in text
 
@@ -180,7 +181,7 @@ def test_more_advice_than_fits_is_counted():
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "http://x.example", "https://x.example/) ![i](", ""])
 def test_an_address_that_cannot_be_linked_safely_is_refused(url):
     with pytest.raises(ValueError, match="not an https address"):
-        render_markdown(reports.all_six(), details_url=url)
+        render_markdown(reports.all_six(), context=Context(reports.SHA, details_url=url))
 
 
 def test_a_cell_with_a_long_name_is_still_named():
