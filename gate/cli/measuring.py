@@ -12,39 +12,21 @@ from gate.cli.options import (
     AsJson,
     Backends,
     Baselines,
-    Cache,
-    Concurrency,
-    DatasetPath,
-    EngineCommand,
-    EngineEnv,
-    EngineImage,
     FailOn,
     FamilySize,
-    HfHome,
-    Model,
-    Out,
-    Quiet,
+    Measuring,
     Sources,
     WiderMargin,
     given,
+    measures,
 )
 from gate.cli.output import print_json, print_report, print_rows, print_table, progress
 
 
+@measures
 def run(
     paths: Sources,
-    backend: Backends = None,
-    arch: Arch = "auto",
-    baselines: Baselines = Path("baselines"),
-    out: Out = Path("out"),
-    engine_command: EngineCommand = "vllm",
-    engine_image: EngineImage = None,
-    engine_env: EngineEnv = None,
-    model: Model = None,
-    hf_home: HfHome = None,
-    dataset_path: DatasetPath = None,
-    cache: Cache = Path(".cache"),
-    concurrency: Concurrency = None,
+    measuring: Measuring,
     fail_on: FailOn = None,
     head_sha: Annotated[
         str | None, typer.Option(help="commit under test: a rerun of it replays the same samples")
@@ -52,28 +34,20 @@ def run(
     base_sha: Annotated[str | None, typer.Option(help="commit it is compared with")] = None,
     family_size: FamilySize = None,
     accept_wider_margin: WiderMargin = False,
-    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure every cell, decide, report: the main job."""
-    from gate.engine import EngineChoice
-    from gate.plan import Heads, Origins
-    from gate.run import RunRequest, run_cells
+    from gate.plan import Heads
+    from gate.run import run_cells
 
-    request = RunRequest(
-        paths=tuple(paths),
-        origins=Origins(baselines, cache, model, dataset_path, hf_home),
-        out=out,
-        backends=tuple(backend or ()),
-        arch=arch,
-        engine=EngineChoice(engine_command, engine_image, tuple(engine_env or ())),
-        concurrency=concurrency,
+    request = measuring.request(
+        paths,
         heads=Heads(head_sha, base_sha),
         family_size=family_size,
         accept_wider_margin=accept_wider_margin,
         fail_on=fail_on,
     )
-    report = run_cells(request, progress(quiet=quiet or as_json))
+    report = run_cells(request, progress(quiet=measuring.quiet or as_json))
     print_report(report, as_json=as_json)
     raise typer.Exit(report.exit_code)
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from gate.run import RunRequest
 
 Sources = Annotated[
     list[Path], typer.Argument(metavar="CONFIG_OR_LIST...", help="configs (*.yaml) or lists (*.txt)")
@@ -46,3 +53,54 @@ FamilySize = Annotated[
 def given(arch: str) -> str | None:
     """The arch that was asked for; None for `auto`."""
     return None if arch == "auto" else arch
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """The options of every command that starts an engine; `measures` turns each field into one."""
+
+    backend: Backends = None
+    arch: Arch = "auto"
+    baselines: Baselines = Path("baselines")
+    out: Out = Path("out")
+    engine_command: EngineCommand = "vllm"
+    engine_image: EngineImage = None
+    engine_env: EngineEnv = None
+    model: Model = None
+    hf_home: HfHome = None
+    dataset_path: DatasetPath = None
+    cache: Cache = Path(".cache")
+    concurrency: Concurrency = None
+    quiet: Quiet = False
+
+    def request(self, paths: Sequence[Path], **more: Any) -> RunRequest:  # noqa: ANN401 - fields of RunRequest
+        """What the code takes; `more` are fields that only some commands have."""
+        from gate.engine import EngineChoice
+        from gate.plan import Origins
+        from gate.run import RunRequest
+
+        return RunRequest(
+            paths=tuple(paths),
+            origins=Origins(self.baselines, self.cache, self.model, self.dataset_path, self.hf_home),
+            out=self.out,
+            backends=tuple(self.backend or ()),
+            arch=self.arch,
+            engine=EngineChoice(self.engine_command, self.engine_image, tuple(self.engine_env or ())),
+            concurrency=self.concurrency,
+            **more,
+        )
+
+
+def measures(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameter `measuring` of a command by an option for each field of `Measuring`."""
+    ours = inspect.signature(Measuring, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:  # noqa: ANN401 - what typer parsed
+        command(measuring=Measuring(**{name: given.pop(name) for name in ours}), **given)
+
+    parameters = [p for p in own.parameters.values() if p.name != "measuring"] + list(ours.values())
+    keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    called.__signature__ = own.replace(parameters=keywords)  # type: ignore[attr-defined]
+    return called
