@@ -33,6 +33,10 @@ class Found:
         """Versions, driver and GPUs; `unknown` where nobody answers."""
         return gpu.provenance(self.engine, self.machine)
 
+    def gpu_count(self) -> int:
+        """How many GPUs this machine has; 0 where nobody describes one."""
+        return gpu.count(self.engine, self.machine)
+
     def identity(self) -> dict[str, str]:
         """What of that is the engine's own, and not this machine's."""
         return gpu.identity(self.engine, self.machine)

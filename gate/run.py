@@ -1,4 +1,4 @@
-"""`gate run`: plan every cell, measure one after the other, decide, report."""
+"""`gate run`: plan every cell, measure them, decide, report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from gate import records
 from gate.cells import CellSpec, cells_of
@@ -20,6 +20,7 @@ from gate.engine import EngineChoice, Found, find_out, launcher_for
 from gate.errors import RecordError, UsageError
 from gate.evals.client import EngineClient
 from gate.evals.journal import Journal
+from gate.executors import Executor, Place, executor_for, visibility_variables
 from gate.fingerprint import git_in, provenance
 from gate.measure import measure, unmeasured
 from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
@@ -50,6 +51,24 @@ class RunRequest:
     family_size: int | None = None
     accept_wider_margin: bool = False
     fail_on: str | None = None
+    jobs: int = 1
+
+
+class CellJob(NamedTuple):
+    """One planned cell and how its engine is started."""
+
+    plan: Plan
+    launcher: Launcher
+
+    @property
+    def name(self) -> str:
+        """The cell."""
+        return str(self.plan.spec.cell)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of its engine."""
+        return self.plan.spec.gpus
 
 
 def run_cells(request: RunRequest, progress: Progress) -> GateReport:
@@ -65,7 +84,8 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
     specs, found = select(request)
     outputs = Outputs(request.out)
     outputs.prepare()
-    planned = []
+    executor = _executor(request, specs, found)
+    planned: list[CellJob] = []
     for spec in specs:
         plan = plan_gate(
             spec,
@@ -77,73 +97,95 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
             provenance=provenance_of(spec, request, found),
         )
         plan = resumed(plan, outputs.journal(spec.cell))
-        planned.append((plan, launcher_for(plan, request.engine, request.origins.hf_home)))
-    for _, launcher in planned:
-        launcher.check()
+        planned.append(CellJob(plan, launcher_for(plan, request.engine, request.origins.hf_home)))
+    for job in planned:
+        job.launcher.check()
+    executor.check(planned)
     outputs.forget(spec.cell for spec in specs)
     try:
-        return asyncio.run(_measure_and_report(planned, request, outputs, progress, fail_on))
+        return asyncio.run(
+            _measure_and_report(planned, executor, request, outputs, progress, fail_on=fail_on)
+        )
     finally:
         progress.close()
 
 
+def _executor(request: RunRequest, specs: Sequence[CellSpec], found: Found) -> Executor:
+    """Who runs the cells; refuses `--jobs` where a config already says which GPUs it takes."""
+    arch = specs[0].cell.arch
+    for spec in specs:
+        given = {**spec.env, **request.engine.environment()}
+        if request.jobs > 1 and (pinned := [name for name in visibility_variables(arch) if name in given]):
+            raise UsageError(
+                f"{pinned[0]} is set for the engine, and --jobs gives each cell GPUs of its own",
+                where=str(spec.cell),
+                hint=f"leave {pinned[0]} to the surrounding environment: its GPUs are then shared out",
+            )
+    return executor_for(request.jobs, arch=arch, gpu_count=found.gpu_count(), environ=os.environ)
+
+
 async def _measure_and_report(
-    planned: Sequence[tuple[Plan, Launcher]],
+    planned: Sequence[CellJob],
+    executor: Executor,
     request: RunRequest,
     outputs: Outputs,
     progress: Progress,
+    *,
     fail_on: Sequence[Verdict] | None,
 ) -> GateReport:
     """Measure and report, both out of reach of a second signal: it must not tear what the first one left."""
     with cancelled_by_signals() as received:
-        results = await _measure_all(planned, request, outputs, progress, received)
+
+        async def measure_one(job: CellJob, place: Place) -> CellResult:
+            watch = progress if request.jobs == 1 else progress.apart()
+            return await _measure_cell(job, place, request, outputs, watch, received=received)
+
+        results = await executor.run(planned, measure_one)
         report = assemble(
             results,
             fail_on=fail_on,
             commit=request.heads.head_sha or None,
-            family_size=planned[0][0].family_size,
-            alpha=max(plan.spec.gate.alpha for plan, _ in planned),
+            family_size=planned[0].plan.family_size,
+            alpha=max(job.plan.spec.gate.alpha for job in planned),
             now=datetime.now(UTC),
         )
         write_report(outputs, report)
     return report
 
 
-async def _measure_all(
-    planned: Sequence[tuple[Plan, Launcher]],
+async def _measure_cell(
+    job: CellJob,
+    place: Place,
     request: RunRequest,
     outputs: Outputs,
     progress: Progress,
+    *,
     received: Sequence[signal.Signals],
-) -> list[CellResult]:
-    """One cell after the other; a cancelled run still has a result for each."""
-    results: list[CellResult] = []
-    for plan, launcher in planned:
-        progress.cell_started(plan.spec.cell, plan.max_repeats * len(plan.task.questions))
-        if received:
-            cancelled = Failure(kind="cancelled", message="cancelled before it started")
-            record = unmeasured(plan, cancelled)
-        elif not plan.comparable:
-            record = unmeasured(plan)
-        else:
-            record = await measure_plan(
-                plan,
-                launcher,
-                outputs,
-                progress,
-                concurrency=request.concurrency,
-                look=_looks(plan, progress),
-            )
-        records.write(records.record_path(outputs.records, plan.spec.cell), record)
-        # Not before the record is written. A commit's journal stays: a rerun replays it.
-        if record.outcomes and record.failure is None and not plan.replays:
-            outputs.journal(plan.spec.cell).unlink(missing_ok=True)
-        accepted = request.accept_wider_margin
-        results.append(
-            judge(plan.spec, record, plan.reference, plan.family_size, accept_wider_margin=accepted)
+) -> CellResult:
+    """Measure and judge one cell; one that a cancelled run did not reach has a result all the same."""
+    plan = job.plan
+    progress.cell_started(plan.spec.cell, plan.max_repeats * len(plan.task.questions))
+    if received:
+        record = unmeasured(plan, Failure(kind="cancelled", message="cancelled before it started"))
+    elif not plan.comparable:
+        record = unmeasured(plan)
+    else:
+        record = await measure_plan(
+            plan,
+            job.launcher.placed(place.environment(plan.spec.cell.arch)),
+            outputs,
+            progress,
+            concurrency=request.concurrency,
+            look=_looks(plan, progress),
         )
-        progress.cell_finished(results[-1])
-    return results
+    records.write(records.record_path(outputs.records, plan.spec.cell), record)
+    # Not before the record is written. A commit's journal stays: a rerun replays it.
+    if record.outcomes and record.failure is None and not plan.replays:
+        outputs.journal(plan.spec.cell).unlink(missing_ok=True)
+    accepted = request.accept_wider_margin
+    result = judge(plan.spec, record, plan.reference, plan.family_size, accept_wider_margin=accepted)
+    progress.cell_finished(result)
+    return result
 
 
 def default_concurrency(spec: CellSpec, questions: int) -> int:

@@ -34,6 +34,9 @@ def run(
     base_sha: Annotated[str | None, typer.Option(help="commit it is compared with")] = None,
     family_size: FamilySize = None,
     accept_wider_margin: WiderMargin = False,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="cells at once, each on GPUs of its own (on a CPU: sharing it)")
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Measure every cell, decide, report: the main job."""
@@ -46,6 +49,7 @@ def run(
         family_size=family_size,
         accept_wider_margin=accept_wider_margin,
         fail_on=fail_on,
+        jobs=jobs,
     )
     report = run_cells(request, progress(quiet=measuring.quiet or as_json))
     print_report(report, as_json=as_json)

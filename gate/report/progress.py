@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final, Protocol, TextIO
+from typing import Final, Protocol, TextIO, cast
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -55,6 +55,9 @@ class Progress(Protocol):
     def close(self) -> None:
         """Nothing more will come: leave the stream or terminal as it was."""
 
+    def apart(self) -> Progress:
+        """Another one on the same stream, for a cell that is measured while others are."""
+
 
 class SilentProgress:
     """Says nothing: for tests and for `--quiet`."""
@@ -79,6 +82,10 @@ class SilentProgress:
 
     def close(self) -> None:
         """Say nothing."""
+
+    def apart(self) -> Progress:
+        """The same: there is nothing to tell apart."""
+        return self
 
 
 class Tally:
@@ -133,12 +140,15 @@ class PlainProgress:
         stream: where the lines go, flushed one by one.
         clock: seconds since 1970.
         github: fold the engine's log into a group of the Actions log.
+        apart: other cells write to the same stream: of the engine's log only warnings and errors, each with
+            its cell, and no groups, which cannot overlap.
     """
 
-    def __init__(self, stream: TextIO, clock: Clock, *, github: bool = False) -> None:
+    def __init__(self, stream: TextIO, clock: Clock, *, github: bool = False, apart: bool = False) -> None:
         self._stream = stream
         self._clock = clock
-        self._github = github
+        self._github = github and not apart
+        self._apart = apart
         self._tally: Tally | None = None
         self._last_line = 0.0
         self._group_open = False
@@ -149,7 +159,7 @@ class PlainProgress:
     def cell_started(self, cell: Cell, budget: int) -> None:
         """Name the cell and open the group for its engine's log."""
         self._tally = Tally(cell, budget, self._clock)
-        self._engine_ready = False
+        self._engine_ready = self._apart
         self._last_line = self._clock()
         self._say(f"started, budget {budget:,} samples")
         if self._github:
@@ -166,7 +176,7 @@ class PlainProgress:
             self._spell_began, self._spell_lines = now, 0
         self._spell_lines += 1
         if self._spell_lines <= _ENGINE_LINES_A_SPELL:
-            self._write(f"engine | {printable(line, 2000)}")
+            self._write(f"{self._engine()} | {printable(line, 2000)}")
 
     def engine_ready(self, seconds: float) -> None:
         """Close the group."""
@@ -196,6 +206,10 @@ class PlainProgress:
         """Close a group that an interruption left open."""
         self._end_group()
 
+    def apart(self) -> Progress:
+        """Lines that name their cell."""
+        return PlainProgress(self._stream, self._clock, apart=True)
+
     def _say(self, text: str) -> None:
         self._last_line = self._clock()
         self._write(f"{self._tally.cell if self._tally else 'gate'} {text}")
@@ -210,7 +224,10 @@ class PlainProgress:
         left_out = self._spell_lines - _ENGINE_LINES_A_SPELL
         self._spell_lines = 0
         if left_out > 0:
-            self._write(f"engine | ({left_out:,} lines left out; the log file has them)")
+            self._write(f"{self._engine()} | ({left_out:,} lines left out; the log file has them)")
+
+    def _engine(self) -> str:
+        return f"{self._tally.cell} engine" if self._apart and self._tally else "engine"
 
     def _write(self, text: str) -> None:
         command = text.startswith("::")
@@ -279,6 +296,10 @@ class LiveProgress:
         if self._live is not None:
             self._live.stop()
         self._live = self._tally = None
+
+    def apart(self) -> Progress:
+        """Plain lines: one block cannot show several cells."""
+        return PlainProgress(cast(TextIO, self._console.file), self._clock, apart=True)
 
     def render(self) -> Group:
         """The block as it stands."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -122,6 +122,10 @@ class DockerContainer:
     def cleanup(self) -> list[list[str]]:
         """Remove the container by name, running or not: killing the client does not stop it."""
         return [[*self.docker, "rm", "--force", self.name]]
+
+    def placed(self, environment: Mapping[str, str]) -> DockerContainer:
+        """The same engine with these variables over the config's: it sees all devices, and uses these."""
+        return replace(self, env={**self.env, **environment})
 
     def _inside(self) -> dict[str, str]:
         whole = engine_environment(self.env, outer=self.outer, command="vllm", offline=self.offline)

@@ -104,6 +104,11 @@ def gpus_of(engine: Engine | None, machine: Machine) -> tuple[Gpu, ...]:
     return (engine.gpus if engine is not None else ()) or machine.nvidia
 
 
+def count(engine: Engine | None, machine: Machine) -> int:
+    """How many GPUs this machine has, as far as anybody tells."""
+    return len(gpus_of(engine, machine)) or len(machine.kfd_arches)
+
+
 def provenance(engine: Engine | None, machine: Machine) -> dict[str, str]:
     """Versions, driver, GPUs and host as recorded in a run record; `unknown` where nobody answers."""
     gpus = gpus_of(engine, machine)
@@ -111,7 +116,7 @@ def provenance(engine: Engine | None, machine: Machine) -> dict[str, str]:
     known = {
         "driver": _joined([*(gpu.driver for gpu in (*gpus, *machine.nvidia)), machine.amd_driver or ""]),
         "gpus": _joined(gpu.name for gpu in gpus),
-        "gpu_count": str(len(gpus) or len(machine.kfd_arches)),
+        "gpu_count": str(count(engine, machine)),
         "clocks": _joined(gpu.clocks for gpu in (*gpus, *machine.nvidia)),
         "host": machine.host,
         "kernel": platform.release(),

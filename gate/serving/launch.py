@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -46,6 +46,9 @@ class Launcher(Protocol):
 
     def cleanup(self) -> list[list[str]]:
         """Commands that end what signals to our own processes cannot reach."""
+
+    def placed(self, environment: Mapping[str, str]) -> Launcher:
+        """The same engine with these variables over the config's: what it may see of the machine."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,10 @@ class LocalProcess:
     def cleanup(self) -> list[list[str]]:
         """Nothing: signals reach every process."""
         return []
+
+    def placed(self, environment: Mapping[str, str]) -> LocalProcess:
+        """The same engine with these variables over the config's."""
+        return replace(self, env={**self.env, **environment})
 
 
 class Serving(Protocol):

@@ -215,3 +215,31 @@ def test_live_only_on_a_terminal_outside_ci(environ, terminal, kind):
 def test_without_a_stream_it_goes_to_standard_error(capsys):
     progress_for({"CI": "1"}).cell_started(CELL, 5)
     assert "budget 5 samples" in capsys.readouterr().err
+
+
+def test_cells_measured_at_once_are_told_apart_line_by_line():
+    stream, clock = io.StringIO(), Clock()
+    hub = PlainProgress(stream, clock, github=True)
+    first, second = hub.apart(), hub.apart()
+    other = CELL.model_copy(update={"backend": "triton"})
+    for progress, cell in ((first, CELL), (second, other)):
+        progress.cell_started(cell, 100)
+        progress.engine_line("INFO loading shard 1")
+    second.engine_line("WARNING falling back")
+    first.engine_line("ERROR no kernel")
+    said = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
+    assert said == [
+        f"{CELL} started, budget 100 samples",
+        f"{other} started, budget 100 samples",
+        f"{other} engine | WARNING falling back",
+        f"{CELL} engine | ERROR no kernel",
+    ]
+
+
+def test_silence_and_a_live_terminal_have_lines_apart_too():
+    silent = SilentProgress()
+    assert silent.apart() is silent
+    console, clock = Console(file=io.StringIO(), force_terminal=True), Clock()
+    apart = LiveProgress(console, clock).apart()
+    apart.cell_started(CELL, 100)
+    assert f"{CELL} started" in console.file.getvalue()

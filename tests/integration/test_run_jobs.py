@@ -1,0 +1,164 @@
+"""`gate run --jobs`: several engines at once, each with its own log, journal, record and GPUs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gate import records
+from gate.baseline import store
+from gate.baseline.collect import add_run
+from gate.model import Cell
+from tests.support.project import Project, environment
+
+GOOD = ("--accuracy", "0.6")
+CONFIGS = ("second", "third", "stub")  # in the order of `arguments`
+H100 = "9.0, NVIDIA H100 80GB HBM3, 580.159.04, 81559 MiB, 4 MiB, 1980 MHz, 2619 MHz, 700.00 W"
+
+
+class Several(Project):
+    """A project of three cells."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        for name in CONFIGS[:2]:
+            (folder / f"configs/{name}.yaml").write_text(self.config.read_text())
+
+    @property
+    def others(self) -> list[str]:
+        """The configs that `arguments` does not name itself."""
+        return [f"configs/{name}.yaml" for name in CONFIGS[:2]]
+
+    def start(self, *options: str, engine: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """`gate run` of all three."""
+        return subprocess.Popen(
+            [*self.arguments("run", *self.others, engine=engine), *options],
+            cwd=self.folder,
+            env=environment() | (env or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def files(self, folder: str, suffix: str, arch: str = "cpu") -> list[Path]:
+        """One file a cell."""
+        return [self.folder / f"out/{folder}/{arch}__{name}__default.{suffix}" for name in CONFIGS]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One collected baseline, as that of all three cells on a CPU and on a GPU."""
+    project = Project(tmp_path_factory.mktemp("stored"))
+    done = project.collect(*GOOD, repeats=64)
+    assert done.code == 0, done.err
+    record = records.read(project.folder / "out/run-1/records/cpu__stub__default.json")
+    root = project.folder / "all"
+    for arch, name in itertools.product(("cpu", "sm90"), CONFIGS):
+        cell = Cell(arch=arch, config=name, backend="default")
+        mark = record.fingerprint.model_copy(update={"cell": cell})
+        same = record.model_copy(update={"cell": cell, "fingerprint": mark})
+        made = add_run(None, same, accepted_by="tester", reason="first", date="2026-11-24")
+        store.save(store.baseline_path(root, cell), made, replaces=None)
+    return root
+
+
+@pytest.fixture
+def project(tmp_path: Path, stored: Path) -> Several:
+    """A project of three cells with baselines."""
+    made = Several(tmp_path)
+    (tmp_path / "baselines").symlink_to(stored)
+    return made
+
+
+def lines(path: Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def test_cells_run_at_once_and_nothing_of_one_is_in_anothers_files(project: Several) -> None:
+    with project.start("--jobs", "3", engine=project.engine(*GOOD, "--delay", "0.02")) as run:
+        journals = project.files("journals", "jsonl")
+        while not all(lines(journal) > 1 for journal in journals):
+            assert run.poll() is None, run.communicate()
+        out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, out + err
+    logs = [path.read_text() for path in project.files("logs", "log")]
+    assert len({log.rsplit("listening on ", 1)[1].split()[0] for log in logs}) == len(CONFIGS)
+    records = [json.loads(path.read_text()) for path in project.files("records", "json")]
+    assert [record["cell"]["config"] for record in records] == list(CONFIGS)
+    assert project.check(project.folder / "out/records", *project.others).code == 0
+    for name in CONFIGS:
+        assert f" cpu/{name}/default started, budget" in err
+        assert f" cpu/{name}/default pass: " in err
+    assert "engine |" not in err
+
+
+def test_a_signal_ends_every_engine_and_every_cell_has_its_record(project: Several) -> None:
+    slow = project.engine(*GOOD, "--delay", "0.05")
+    with project.start("--jobs", "2", "--concurrency", "4", engine=slow) as run:
+        first, second, third = project.files("journals", "jsonl")
+        while not (lines(first) > 3 and lines(second) > 3):
+            assert run.poll() is None, run.communicate()
+        family = psutil.Process(run.pid).children(recursive=True)
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == 4, out + err
+    assert not [process for process in family if process.is_running()]
+    failures = [json.loads(path.read_text())["failure"] for path in project.files("records", "json")]
+    assert [failure["kind"] for failure in failures] == ["cancelled"] * 3
+    assert failures[2]["message"] == "cancelled before it started"
+    assert (lines(first) > 3, third.exists()) == (True, False)
+    done = project.gate(["run", *project.others], "--jobs", "3", engine=slow)
+    assert done.code == 0, done.out + done.err
+
+
+def fake_gpus(folder: Path, number: int) -> dict[str, str]:
+    """An nvidia-smi that lists so many GPUs: recorded output, a stand-in for the tool."""
+    tools = folder / "tools"
+    tools.mkdir()
+    text = "".join(f'echo "{H100}"\n' for _ in range(number))
+    (tools / "nvidia-smi").write_text(f"#!/bin/sh\n{text}")
+    (tools / "nvidia-smi").chmod(0o755)
+    return {"PATH": f"{tools}:{environment()['PATH']}"}
+
+
+SHOWS = """
+import os, runpy, sys
+print("shown", os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_each_engine_sees_gpus_of_its_own(project: Several, tmp_path: Path) -> None:
+    project.write_config(server_args="--tensor-parallel-size 2")
+    shows = tmp_path / "shows.py"
+    shows.write_text(SHOWS)
+    python, *stub = shlex.split(project.engine(*GOOD))
+    engine = shlex.join([python, str(shows), *stub])
+    with project.start("--jobs", "3", "--arch", "sm90", engine=engine, env=fake_gpus(tmp_path, 4)) as run:
+        out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, out + err
+    logs = [path.read_text() for path in project.files("logs", "log", "sm90")]
+    assert [log.split("shown ")[1].split()[0] for log in logs] == ["0", "1", "2,3"]
+
+
+def test_more_jobs_than_gpus_are_refused_before_an_engine_starts(project: Several, tmp_path: Path) -> None:
+    with project.start(
+        "--jobs", "3", "--arch", "sm90", engine=project.engine(*GOOD), env=fake_gpus(tmp_path, 2)
+    ) as run:
+        _, err = run.communicate(timeout=60)
+    assert (run.returncode, "give --jobs 2" in err) == (2, True), err
+    assert not (project.folder / "out/logs").exists()
+
+
+def test_a_config_that_pins_its_gpus_is_refused_with_jobs(project: Several) -> None:
+    project.write_config(env={"CUDA_VISIBLE_DEVICES": "3"})
+    done = project.gate(["run"], "--jobs", "2", "--arch", "sm90", engine=project.engine(*GOOD))
+    assert (done.code, "CUDA_VISIBLE_DEVICES is set" in done.err) == (2, True), done.err
