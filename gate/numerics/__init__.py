@@ -1,0 +1,1 @@
+"""The numerics probe: do the kernels compute the log-probabilities that they did? See docs/numerics.md."""
