@@ -91,7 +91,7 @@ async def _collect(
                 raise MeasurementError(
                     record.failure.message,
                     where=str(plan.spec.cell),
-                    hint="the same command goes on from the journal" if received else None,
+                    hint="the same command goes on from the journal" if received else record.failure.hint,
                 )
             path = store.baseline_path(request.origins.baselines, plan.spec.cell)
             written[add_to_store(path, record, collection)] = None
@@ -138,7 +138,13 @@ async def _measure(plan: Plan, request: RunRequest, outputs: Outputs, progress: 
     launcher.check()
     progress.cell_started(plan.spec.cell, plan.max_repeats * len(plan.task.questions))
     record = await measure_plan(
-        plan, launcher, outputs, progress, concurrency=request.concurrency, look=_go_on
+        plan,
+        launcher,
+        outputs,
+        progress,
+        concurrency=request.concurrency,
+        hang_seconds=request.hang_seconds,
+        look=_go_on,
     )
     records.write(records.record_path(outputs.records, plan.spec.cell), record)
     return record

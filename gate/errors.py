@@ -77,3 +77,7 @@ class MeasurementError(GateError):
 
 class EngineError(MeasurementError):
     """The engine failed to start, died, hung or answered nonsense."""
+
+
+class EngineLost(EngineError):
+    """The engine was well and then died, hung or could no longer be reached: another start may help."""

@@ -16,17 +16,19 @@ from typing import Final, Protocol
 from gate.attest import checks_of
 from gate.cells import CellSpec
 from gate.decide import NextStep
-from gate.errors import EngineError, RecordError
+from gate.errors import EngineError, EngineLost, RecordError
 from gate.evals.client import EngineClient, ask_block
 from gate.evals.journal import Journal
-from gate.model import Evidence, Failure, RunRecord, Sample
+from gate.model import Evidence, Failure, Restart, RunRecord, Sample
 from gate.plan import Plan
 from gate.records import matrices
 from gate.report.progress import Progress
 from gate.sequence import Block
+from gate.serving.engine_log import merged
 
 LOOKAHEAD: Final = 1
 DEATH_NOTICE_SECONDS: Final = 3.0
+RESTARTS: Final = 1
 
 
 class Engine(Protocol):
@@ -45,72 +47,115 @@ class Engine(Protocol):
 
 @dataclass
 class Asked:
-    """What came of the questions so far: the samples of complete blocks, and how many were generated."""
+    """What came of the cell so far.
+
+    `samples` are those of complete blocks, `generated` counts all; `evidence` is what every engine of this
+    cell said, the one before a restart included.
+    """
 
     samples: list[Sample] = field(default_factory=list)
     generated: int = 0
+    evidence: Evidence = field(default_factory=Evidence)
+    restarts: list[Restart] = field(default_factory=list)
+    served: bool = False
 
 
 async def measure(
     plan: Plan,
     *,
-    engine: AbstractAsyncContextManager[Engine],
-    make_client: Callable[[str], AbstractAsyncContextManager[EngineClient]],
+    start: Callable[[int], AbstractAsyncContextManager[Engine]],
+    make_client: Callable[[Engine], AbstractAsyncContextManager[EngineClient]],
     journal: Journal,
     look: Callable[[RunRecord], NextStep],
     progress: Progress,
     clock: Callable[[], float],
+    restarts: int = RESTARTS,
 ) -> RunRecord:
     """Serve the cell's model, ask block after block until a look says stop, and return the run record.
 
-    Never raises for what the engine does: a dead, hanging or wrong engine is a record with a `failure`.
+    Never raises for what the engine does: a dead, hanging or wrong engine is a record with a `failure`. One
+    that was healthy and then died or hung is started again, `restarts` times at most, and goes on from the
+    journal: seeds belong to the sample, so the samples are those of an undisturbed run.
     Cancellation (Ctrl-C, SIGTERM) ends in a record too, with the failure `cancelled`: the caller, who
     cancelled, knows that it must not go on.
 
     Args:
         plan: what to measure.
-        engine: starts the engine when entered, and leaves nothing behind when left.
-        make_client: base URL -> client.
+        start: number of the restart -> starts the engine when entered, leaves nothing behind when left.
+        make_client: engine -> client.
         journal: the samples of this sequence so far; nothing in it is asked again.
         look: taken after every complete block, at the record so far; says whether and how to go on.
         progress: told what happens.
         clock: seconds, monotonic.
+        restarts: how many, after the engine was lost.
     """
     asked, began = Asked(), clock()
-    evidence, failure = Evidence(), None
 
-    def record() -> RunRecord:
-        return _record(plan, asked, evidence=evidence, failure=failure, seconds=clock() - began)
+    def record(failure: Failure | None = None) -> RunRecord:
+        return _record(plan, asked, failure=failure, seconds=clock() - began)
+
+    async def attempt() -> Failure | None:
+        """One engine from its start to its end."""
+        asked.served = False
+        async with start(len(asked.restarts)) as server, make_client(server) as client:
+            asked.served = True
+            progress.engine_ready(clock() - began)
+            if failure := _see(plan.spec, asked, server.evidence()):
+                return failure
+            questions = _ask_blocks(
+                plan, client, journal, asked, look=lambda: look(record()), progress=progress
+            )
+            try:
+                await _while_alive(questions, server)
+            finally:
+                # A fallback can be reported late: by a kernel that is compiled at its first use.
+                failure = _see(plan.spec, asked, server.evidence())
+        return failure
 
     try:
-        async with engine as server, make_client(server.base_url) as client:
-            progress.engine_ready(clock() - began)
-            evidence = server.evidence()
-            failure = _evidence_failure(plan.spec, evidence)
-            if failure is None:
-                await _while_alive(
-                    _ask_blocks(plan, client, journal, asked, look=lambda: look(record()), progress=progress),
-                    server,
+        while True:
+            try:
+                return record(await attempt())
+            except EngineLost as error:
+                if not asked.served or len(asked.restarts) == restarts:
+                    raise
+                what = _tell(error, progress)
+                asked.restarts.append(
+                    Restart(samples=len(journal.samples), seconds=round(clock() - began, 3), reason=what)
                 )
-                # A fallback can be reported late: by a kernel that is compiled at its first use.
-                evidence = server.evidence()
-                failure = _evidence_failure(plan.spec, evidence)
+                progress.engine_lost(what, len(journal.samples))
     except asyncio.CancelledError:
-        failure = Failure(kind="cancelled", message="cancelled before a verdict was reached")
+        return record(Failure(kind="cancelled", message="cancelled before a verdict was reached"))
     except EngineError as error:
-        # Its later lines quote the engine's log, which belongs to this machine's own log only.
-        what, *quoted = error.message.splitlines()
-        failure = Failure(kind="engine", message=what)
-        for line in quoted:
-            progress.engine_line(line)
+        return record(Failure(kind="engine", message=_tell(error, progress), hint=error.hint))
     except RecordError as error:
-        failure = Failure(kind="resume", message=str(error))
-    return record()
+        return record(Failure(kind="resume", message=str(error)))
+
+
+def _tell(error: EngineError, progress: Progress) -> str:
+    """What happened, in one line; the later lines quote the engine's log, which stays on this machine."""
+    what, *quoted = error.message.splitlines()
+    for line in quoted:
+        progress.engine_line(line)
+    return what
+
+
+def _see(spec: CellSpec, asked: Asked, evidence: Evidence) -> Failure | None:
+    """Note what the engine says; a failure if the config, or the engine before it, says something else."""
+    before = asked.evidence.facts if asked.restarts else {}
+    changed = [
+        f"{k}: {v}, then {evidence.facts[k]}" for k, v in before.items() if evidence.facts.get(k, v) != v
+    ]
+    asked.evidence = merged(asked.evidence, evidence) if asked.restarts else evidence
+    if changed:
+        said = "; ".join(changed)
+        return Failure(kind="evidence", message=f"after its restart the engine ran something else: {said}")
+    return _evidence_failure(spec, asked.evidence)
 
 
 def unmeasured(plan: Plan, failure: Failure | None = None) -> RunRecord:
     """The record of a cell that no engine was started for."""
-    return _record(plan, Asked(), evidence=Evidence(), failure=failure, seconds=0.0)
+    return _record(plan, Asked(), failure=failure, seconds=0.0)
 
 
 async def _ask_blocks(
@@ -124,7 +169,7 @@ async def _ask_blocks(
 ) -> None:
     """Ask block after block; the next one is in flight while a look waits for its whole block."""
     already = dict(journal.samples)
-    asked.generated = len(already)
+    asked.samples, asked.generated = [], len(already)
 
     def answered(sample: Sample) -> None:
         journal.append(sample)
@@ -183,11 +228,11 @@ def _record(
     plan: Plan,
     asked: Asked,
     *,
-    evidence: Evidence,
     failure: Failure | None,
     seconds: float,
 ) -> RunRecord:
     gate, reference = plan.spec.gate, plan.reference
+    restarted = {"engine_restarts": str(len(asked.restarts))} if asked.restarts else {}
     outcomes, tokens, finish = matrices(plan.task.questions, asked.samples)
     return RunRecord(
         purpose=plan.purpose,
@@ -203,8 +248,8 @@ def _record(
         question_order_seed=plan.stream,
         stream=plan.stream,
         fingerprint=plan.fingerprint,
-        provenance=dict(plan.provenance),
-        evidence=evidence,
+        provenance={**plan.provenance, **restarted},
+        evidence=asked.evidence,
         questions=plan.task.questions,
         look_at=tuple(block.samples_after for block in plan.blocks),
         outcomes=outcomes,
@@ -215,4 +260,5 @@ def _record(
         gpus=0 if plan.spec.cell.arch == "cpu" else plan.spec.gpus,
         threshold=plan.spec.threshold,
         failure=failure,
+        restarts=tuple(asked.restarts),
     )

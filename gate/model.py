@@ -132,6 +132,15 @@ class Failure(Frozen):
 
     kind: Literal["engine", "evidence", "requests", "cancelled", "resume"]
     message: str
+    hint: str | None = None
+
+
+class Restart(Frozen):
+    """The engine was lost, started again, and asked on: after how many samples and seconds, and why."""
+
+    samples: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+    reason: str
 
 
 class RunRecord(Frozen):
@@ -167,6 +176,7 @@ class RunRecord(Frozen):
     gpus: int = Field(ge=0, default=0)
     threshold: float | None = None
     failure: Failure | None = None
+    restarts: tuple[Restart, ...] = ()
 
     @model_validator(mode="after")
     def _shapes_agree(self) -> RunRecord:
@@ -294,6 +304,7 @@ class CellResult(Frozen):
     evidence: Evidence = Evidence()
     evidence_checks: tuple[EvidenceCheck, ...] = ()
     fingerprint_differences: dict[str, tuple[str, str]] = {}
+    restarts: tuple[Restart, ...] = ()
     next_step: str = ""
 
 

@@ -28,9 +28,10 @@ class Outputs:
         """The samples of a cell, one line each, as they arrive."""
         return self.root / "journals" / f"{record_path(self.records, cell).stem}.jsonl"
 
-    def log(self, cell: Cell) -> Path:
-        """What the engine of a cell printed."""
-        return self.root / "logs" / f"{record_path(self.records, cell).stem}.log"
+    def log(self, cell: Cell, restart: int = 0) -> Path:
+        """What the engine of a cell printed; each restart has a log of its own."""
+        suffix = f".restart-{restart}.log" if restart else ".log"
+        return self.root / "logs" / f"{record_path(self.records, cell).stem}{suffix}"
 
     def prepare(self) -> None:
         """Make the folder; raises UsageError where nothing can be written in them."""

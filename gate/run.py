@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from gate.evals.client import EngineClient
 from gate.evals.journal import Journal
 from gate.executors import Executor, Place, executor_for, visibility_variables
 from gate.fingerprint import git_in, provenance
-from gate.measure import measure, unmeasured
+from gate.measure import Engine, measure, unmeasured
 from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
 from gate.outputs import Outputs
 from gate.plan import Heads, Origins, Plan, plan_gate, resumed
@@ -47,6 +48,7 @@ class RunRequest:
     arch: str = "auto"
     engine: EngineChoice = field(default_factory=EngineChoice)
     concurrency: int | None = None
+    hang_seconds: float | None = None
     heads: Heads = field(default_factory=Heads)
     family_size: int | None = None
     accept_wider_margin: bool = False
@@ -176,6 +178,7 @@ async def _measure_cell(
             outputs,
             progress,
             concurrency=request.concurrency,
+            hang_seconds=request.hang_seconds,
             look=_looks(plan, progress),
         )
     records.write(records.record_path(outputs.records, plan.spec.cell), record)
@@ -200,16 +203,28 @@ async def measure_plan(
     progress: Progress,
     *,
     concurrency: int | None,
+    hang_seconds: float | None,
     look: Callable[[RunRecord], NextStep],
 ) -> RunRecord:
     """Measure one planned cell with the real engine, client and clock."""
     cell = plan.spec.cell
-    engine = serve(
-        launcher,
-        log_path=outputs.log(cell),
-        startup_seconds=plan.spec.startup_max_wait_seconds,
-        on_line=progress.engine_line,
-    )
+
+    def start(restart: int) -> AbstractAsyncContextManager[Engine]:
+        return serve(
+            launcher,
+            log_path=outputs.log(cell, restart),
+            startup_seconds=plan.spec.startup_max_wait_seconds,
+            on_line=progress.engine_line,
+        )
+
+    def client(engine: Engine) -> EngineClient:
+        return EngineClient(
+            engine.base_url,
+            concurrency=in_flight,
+            timeout_seconds=patience,
+            hang_seconds=hang_seconds or plan.spec.gate.hang_seconds,
+        )
+
     in_flight = concurrency or default_concurrency(plan.spec, len(plan.task.questions))
     patience = plan.spec.request_timeout_seconds or REQUEST_SECONDS
     try:
@@ -219,8 +234,8 @@ async def measure_plan(
     with journal:
         return await measure(
             plan,
-            engine=engine,
-            make_client=lambda url: EngineClient(url, concurrency=in_flight, timeout_seconds=patience),
+            start=start,
+            make_client=client,
             journal=journal,
             look=look,
             progress=progress,

@@ -16,6 +16,10 @@ Endpoint = Literal["responses", "chat", "completions"]
 Event = Literal["pull_request", "schedule", "push", "workflow_dispatch", "issue_comment", "merge_group"]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]+$")]
 
+HANG_SECONDS: Final = 360.0
+"""Longer than vLLM itself waits for a step: it up after 300 s (VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS), and
+then says more than can be seen from outside."""
+
 PROTOCOLS: Final[Mapping[str, tuple[str, ...]]] = {
     "gpqa_diamond": ("independent", "gpt_oss"),
     "gsm8k": ("vllm_few_shot", "chat"),
@@ -24,7 +28,10 @@ PROTOCOLS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class GateSettings(Frozen):
-    """The `gate:` section of a config: how sure, and at what cost."""
+    """The `gate:` section of a config: how sure, and at what cost.
+
+    An engine that shows no sign of life for `hang_seconds`, while requests are in flight, hangs.
+    """
 
     margin: float = Field(default=0.03, gt=0, lt=1)
     alpha: float = Field(default=0.01, gt=0, lt=0.5)
@@ -32,6 +39,7 @@ class GateSettings(Frozen):
     tolerated_loss: float = Field(default=0.0, ge=0, lt=1)
     max_repeats: int = Field(default=40, ge=1)
     max_minutes: float | None = Field(default=None, gt=0)
+    hang_seconds: float = Field(default=HANG_SECONDS, gt=0, allow_inf_nan=False)
 
 
 class Sampling(Frozen):

@@ -40,6 +40,10 @@ HfHome = Annotated[Path | None, typer.Option(help="Hugging Face home whose cache
 DatasetPath = Annotated[Path | None, typer.Option(help="the question set, instead of the task's own")]
 Cache = Annotated[Path, typer.Option(envvar="GATE_CACHE", help="folder of fetched question sets")]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="requests in flight; at most 256 by default")]
+HangSeconds = Annotated[
+    float | None,
+    typer.Option(min=1, help="no token and no answer for so long: the engine hangs; default: the config's"),
+]
 WiderMargin = Annotated[
     bool, typer.Option("--accept-wider-margin", help="go on where the cap proves only a wider margin")
 ]
@@ -71,6 +75,7 @@ class Measuring:
     dataset_path: DatasetPath = None
     cache: Cache = Path(".cache")
     concurrency: Concurrency = None
+    hang_seconds: HangSeconds = None
     quiet: Quiet = False
 
     def request(self, paths: Sequence[Path], **more: Any) -> RunRequest:  # noqa: ANN401 - fields of RunRequest
@@ -87,6 +92,7 @@ class Measuring:
             arch=self.arch,
             engine=EngineChoice(self.engine_command, self.engine_image, tuple(self.engine_env or ())),
             concurrency=self.concurrency,
+            hang_seconds=self.hang_seconds,
             **more,
         )
 

@@ -53,7 +53,8 @@ def decide_cell(
     """
     base = _facts(record, checks)
     if record.failure is not None:
-        return _with(base, Verdict.NOT_MEASURED, record.failure.message, _AFTER_FAILURE[record.failure.kind])
+        advice = record.failure.hint or _AFTER_FAILURE[record.failure.kind]
+        return _with(base, Verdict.NOT_MEASURED, record.failure.message, advice)
     failed = [check for check in checks if not check.ok]
     if failed:
         return _with(base, Verdict.NOT_MEASURED, _what_ran(failed), _AFTER_FAILURE["evidence"])
@@ -112,6 +113,7 @@ def _facts(record: RunRecord, checks: Sequence[EvidenceCheck]) -> CellResult:
         threshold=record.threshold,
         evidence=record.evidence,
         evidence_checks=tuple(checks),
+        restarts=record.restarts,
     )
 
 

@@ -18,20 +18,22 @@ from typing import Any, Final
 
 import aiohttp
 
-from gate.errors import EngineError
+from gate.errors import EngineError, EngineLost
 from gate.evals.endpoints import ReplyError, read_answer
+from gate.evals.pulse import Activity, Pulse, read_activity
 from gate.evals.slots import Slots
 from gate.evals.task import Answer, Request, Task
 from gate.model import Finish, Sample
 from gate.sequence import Block
+from gate.settings import HANG_SECONDS
 
 _CONNECT_SECONDS: Final = 10
-_HEALTH_SECONDS: Final = 10
 _LONGEST_PAUSE: Final = 60.0
 _SAFE_WORD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # vLLM answers 400 or 500 when the tokens that the model chose are no harmony message. The request was
 # good and the engine is well: that is an unreadable answer, and a broken kernel produces many.
 _UNREADABLE_ANSWER: Final = re.compile(r"^Unknown channel: |unexpected tokens remaining in message header")
+_READ_THE_LOG: Final = "read the end of the engine's log, then run the cell again"
 _GC_THRESHOLD: Final = 50_000
 _HEADERS: Final = {"Content-Type": "application/json"}
 
@@ -39,10 +41,11 @@ _HEADERS: Final = {"Content-Type": "application/json"}
 class _Retry(Exception):
     """The exchange failed on the way; `pause` is the engine's own Retry-After, in seconds."""
 
-    def __init__(self, reason: str, pause: float | None = None) -> None:
+    def __init__(self, reason: str, pause: float | None = None, *, unreachable: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.pause = pause
+        self.unreachable = unreachable
 
 
 class EngineClient:
@@ -52,6 +55,7 @@ class EngineClient:
         base_url: like http://127.0.0.1:8000, without a path.
         concurrency: requests in flight, over all blocks together.
         timeout_seconds: of one request, from sending to the whole answer.
+        hang_seconds: without a sign of life for so long, while requests are in flight, the engine hangs.
         retries: how often a request that failed on the way is sent again.
         backoff_seconds: pause before the first retry; doubles each time.
     """
@@ -62,17 +66,17 @@ class EngineClient:
         *,
         concurrency: int,
         timeout_seconds: float,
+        hang_seconds: float = HANG_SECONDS,
         retries: int = 3,
         backoff_seconds: float = 0.5,
     ) -> None:
         self.concurrency = concurrency
         self._base_url = base_url.rstrip("/")
-        self._timeout = timeout_seconds
         self._retries = retries
         self._backoff = backoff_seconds
         self._slots = Slots(concurrency)
-        self._in_flight = 0
-        self._last_answer = float("-inf")
+        self._pulse = Pulse(self._activity, patience=timeout_seconds, hang_seconds=hang_seconds)
+        self._watching: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._gc_threshold = gc.get_threshold()
 
@@ -85,13 +89,17 @@ class EngineClient:
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
-            # One timer a request, in `_answered_in_time`, instead of aiohttp's several.
+            # One timer a request, the pulse's, instead of aiohttp's several.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
         )
+        self._watching = asyncio.create_task(self._pulse.watch())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         gc.set_threshold(*self._gc_threshold)
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
         await self._open_session.close()
         self._session = None
 
@@ -102,8 +110,9 @@ class EngineClient:
         reply that the engine itself could not parse one with `Finish.OTHER`. Both are without text.
 
         Raises:
-            EngineError: the request was refused, or failed on the way more often than `retries`, or
-                nothing at all is answered any more.
+            EngineLost: the engine hangs, or could not be reached more often than `retries`.
+            EngineError: the request was refused, answered wrongly more often than `retries`, or answered by
+                another model.
         """
         body = json.dumps(request.body).encode()
         failures = 0
@@ -115,47 +124,37 @@ class EngineClient:
                 failures += 1
                 if failures > self._retries:
                     times = f"{failures} times" if failures > 1 else "once"
-                    raise self._error(request, f"{failed.reason} ({times})") from None
+                    failure = self._lost if failed.unreachable else self._error
+                    raise failure(request, f"{failed.reason} ({times})") from None
                 pause = self._backoff * 2 ** (failures - 1) if failed.pause is None else failed.pause
             finally:
                 self._slots.give_back()
             await asyncio.sleep(min(pause, _LONGEST_PAUSE))
 
     async def _answered_in_time(self, request: Request, body: bytes) -> Answer:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        self._in_flight += 1
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await self._exchange(request, body)
+            async with asyncio.timeout(None) as limit:
+                self._pulse.begin(limit)
+                try:
+                    answer = await self._exchange(request, body)
+                finally:
+                    late = self._pulse.end(limit)
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise _Retry(f"connection failed: {type(error).__name__}") from None
+            raise _Retry(f"connection failed: {type(error).__name__}", unreachable=True) from None
         except TimeoutError:
-            return await self._late(request, started)
-        finally:
-            self._in_flight -= 1
-        self._last_answer = loop.time()
-        return answer
+            if (hung := self._pulse.hung) is not None:
+                raise self._lost(request, hung.message, hung.hint or "") from None
+            return Answer("", Finish.TIMEOUT, 0)
+        self._pulse.answered()
+        return Answer("", Finish.TIMEOUT, 0) if late else answer
 
-    async def _late(self, request: Request, started: float) -> Answer:
-        """The answer that a request which ran out of time counts as, if the engine is alive.
-
-        If others were in flight and not one of them was answered all the while, the engine hangs: to
-        count every sample as wrong then would turn a dead engine into a low score.
-        """
-        if self._in_flight > 1 and self._last_answer < started:
-            raise self._error(request, f"no request at all was answered in {self._timeout:g} s")
-        if not await self._healthy():
-            raise self._error(request, f"no answer in {self._timeout:g} s, and /health does not say 200")
-        return Answer("", Finish.TIMEOUT, 0)
-
-    async def _healthy(self) -> bool:
-        limit = aiohttp.ClientTimeout(total=min(self._timeout, _HEALTH_SECONDS))
+    async def _activity(self) -> Activity | None:
         try:
-            async with self._open_session.get(f"{self._base_url}/health", timeout=limit) as reply:
-                return reply.status == HTTPStatus.OK
-        except (aiohttp.ClientError, TimeoutError):
-            return False
+            async with self._open_session.get(f"{self._base_url}/metrics") as reply:
+                raw = await reply.read()
+        except (aiohttp.ClientError, ConnectionError):
+            return None
+        return read_activity(raw.decode(errors="replace")) if reply.status == HTTPStatus.OK else None
 
     async def _exchange(self, request: Request, body: bytes) -> Answer:
         async with self._open_session.post(self._base_url + request.path, data=body) as reply:
@@ -188,8 +187,11 @@ class EngineClient:
         refused = "the engine refuses the request: check `sampling`, `reasoning_effort` and the model's name"
         raise self._error(request, reason, refused)
 
-    def _error(self, request: Request, what: str, hint: str = "see the engine's log") -> EngineError:
+    def _error(self, request: Request, what: str, hint: str = _READ_THE_LOG) -> EngineError:
         return EngineError(what, where=self._base_url + request.path, hint=hint)
+
+    def _lost(self, request: Request, what: str, hint: str = _READ_THE_LOG) -> EngineLost:
+        return EngineLost(what, where=self._base_url + request.path, hint=hint)
 
     @property
     def _open_session(self) -> aiohttp.ClientSession:

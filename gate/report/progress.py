@@ -43,6 +43,9 @@ class Progress(Protocol):
     def engine_ready(self, seconds: float) -> None:
         """The engine answers, after so many seconds."""
 
+    def engine_lost(self, reason: str, samples: int) -> None:
+        """The engine died or hung and is started again; so many samples are kept."""
+
     def sample(self, sample: Sample) -> None:
         """A sample was graded."""
 
@@ -69,6 +72,9 @@ class SilentProgress:
         """Say nothing."""
 
     def engine_ready(self, seconds: float) -> None:
+        """Say nothing."""
+
+    def engine_lost(self, reason: str, samples: int) -> None:
         """Say nothing."""
 
     def sample(self, sample: Sample) -> None:
@@ -184,6 +190,11 @@ class PlainProgress:
         self._engine_ready = True
         self._say(f"engine ready after {words.duration(seconds)}")
 
+    def engine_lost(self, reason: str, samples: int) -> None:
+        """Say why it is started again, and pass its log on once more."""
+        self._engine_ready = False
+        self._say(f"engine lost, {samples:,} samples are kept, starting it again: {printable(reason, 1000)}")
+
     def sample(self, sample: Sample) -> None:
         """Count it; say how it stands when ten seconds have passed since the last line."""
         if self._tally is None:
@@ -272,6 +283,10 @@ class LiveProgress:
     def engine_ready(self, seconds: float) -> None:
         """Show that the engine answers."""
         self._state = f"engine ready after {words.duration(seconds)}"
+
+    def engine_lost(self, reason: str, samples: int) -> None:
+        """Show why the samples stand still for a while."""
+        self._look = f"engine lost, {samples:,} samples are kept, starting it again: {printable(reason, 300)}"
 
     def sample(self, sample: Sample) -> None:
         """Count it."""

@@ -76,6 +76,8 @@ def _figures(cell: CellResult) -> Iterator[str]:
 def _lines(cell: CellResult) -> Iterator[tuple[str, str]]:
     """What a cell's verdict rests on; for a pass the reason alone."""
     yield "why", words.reason(cell)
+    if cell.restarts:
+        yield "restarted", words.restarted(cell)
     if cell.verdict is Verdict.PASS:
         return
     if cell.p_value is not None:

@@ -317,6 +317,15 @@ def nothing_to_do(report: GateReport) -> str:
     return "Nothing: every cell passed." if passed else "Nothing: what did not pass was accepted."
 
 
+def restarted(cell: CellResult) -> str:
+    """How often the engine was lost on the way, and what became of the samples; empty where it was not."""
+    if not cell.restarts:
+        return ""
+    times = "once" if len(cell.restarts) == 1 else f"{len(cell.restarts)} times"
+    lost = "; ".join(f"after {count(r.samples)} samples: {r.reason}" for r in cell.restarts)
+    return f"{times}, and went on with the samples it had ({lost})"
+
+
 def next_step(cell: CellResult) -> str:
     """What to do about this verdict: what `decide` advises, or else what always helps."""
     if cell.next_step:

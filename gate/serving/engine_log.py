@@ -237,6 +237,18 @@ def read_evidence(lines: Iterable[str]) -> Evidence:
     return reader.evidence()
 
 
+def merged(first: Evidence, second: Evidence) -> Evidence:
+    """What two engines, or two sources, say together; where they disagree a fact is `A|B`, as in one log."""
+    facts = dict(first.facts)
+    for fact, value in second.facts.items():
+        facts[fact] = "|".join(sorted({*facts.get(fact, value).split("|"), *value.split("|")}))
+    return Evidence(
+        facts=dict(sorted(facts.items())),
+        fallbacks=tuple(sorted({*first.fallbacks, *second.fallbacks})),
+        source=first.source if second.source == "none" else second.source,
+    )
+
+
 def check_evidence(
     evidence: Evidence,
     expect: Mapping[str, str],

@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from gate.errors import EngineError
+from gate.errors import EngineError, EngineLost
 from gate.model import Evidence
 from gate.serving import warden
 from gate.serving.engine_log import EvidenceReader
@@ -58,7 +58,7 @@ class Server:
         self._evidence = EvidenceReader()
         self._started = time.monotonic()
         self._suspicion: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._death: asyncio.Task[EngineError] | None = None
+        self._death: asyncio.Task[EngineLost] | None = None
         self._reading = asyncio.create_task(self._read())
         self._reading.add_done_callback(self._suspect_unread)
         self._tasks = [self._spawn(self._await_exit()), self._spawn(self._follow_processes())]
@@ -77,7 +77,7 @@ class Server:
         """What the engine has said so far about what runs."""
         return self._evidence.evidence()
 
-    async def died(self) -> EngineError:
+    async def died(self) -> EngineLost:
         """Wait until the engine dies (process, worker or health gone, or crash lines); returns the error."""
         if self._death is None:
             self._death = asyncio.create_task(self._diagnose())
@@ -93,8 +93,9 @@ class Server:
                 return
             await asyncio.wait([self._suspicion], timeout=POLL_SECONDS)
         waited = time.monotonic() - self._started
-        raise self._error(
-            f"the engine was not healthy {waited:.0f} s after its start",
+        raise EngineError(
+            self._told(f"the engine was not healthy {waited:.0f} s after its start"),
+            where=str(self.log_path),
             hint="raise startup_max_wait_seconds in the config if the model needs longer to load",
         )
 
@@ -192,7 +193,7 @@ class Server:
         await asyncio.to_thread(self._tree.update)
         return await asyncio.to_thread(self._tree.listens_on, self.port)
 
-    async def _diagnose(self) -> EngineError:
+    async def _diagnose(self) -> EngineLost:
         reason = await asyncio.shield(self._suspicion)
         # The first sign is rarely the telling one: let the traceback and the exit status arrive.
         await asyncio.wait([self._reading], timeout=SETTLE_SECONDS)
@@ -202,14 +203,15 @@ class Server:
             reason = f"the engine's warden ended with status {self._process.returncode}"
         elif lost := self._tree.lost_workers():
             reason = _tell_lost(lost)
-        return self._error(f"{reason}, {time.monotonic() - self._started:.0f} s after its start")
-
-    def _error(self, what: str, hint: str | None = None) -> EngineError:
-        memory = self._memory
-        message = tell(what, crash=memory.crash, cause=memory.cause, last=memory.last())
-        return EngineError(
-            message, where=str(self.log_path), hint=hint or "the whole log is in the file named above"
+        return EngineLost(
+            self._told(f"{reason}, {time.monotonic() - self._started:.0f} s after its start"),
+            where=str(self.log_path),
+            hint=f"read the engine's log, {self.log_path.name}, then run the cell again",
         )
+
+    def _told(self, what: str) -> str:
+        memory = self._memory
+        return tell(what, crash=memory.crash, cause=memory.cause, last=memory.last())
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ with probability `--accuracy` (drawn from the request's seed), another option ot
 
 POST /stub {"fault": "500", "first": 3} switches a fault on for the next three requests ("first": null: for
 all), {"reset": true} forgets everything; GET /stub counts what was asked. Faults: 400, 404, 429, 500, 503,
-garbage, no_choice, empty, length, slow, drop, wrong_model, unknown_channel, echo_400 and echo_500 (quote the
-prompt), dies.
+garbage, no_choice, empty, length, slow (writes tokens for ever), hangs (writes none), drop, wrong_model,
+unknown_channel, echo_400 and echo_500 (quote the prompt), dies.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class Stub:
         self.first: int | None = None
         self.retry_after: str | None = None
         self.dies_after: int | None = options.dies_after
+        self.hangs_after: int | None = options.hangs_after
         self.healthy = not options.never_healthy
+        self.metrics = not options.no_metrics
+        self.tokens = 0
         self.requests = 0
         self.in_flight = 0
         self.most_in_flight = 0
@@ -123,6 +126,8 @@ async def answer(request: web.Request) -> web.StreamResponse:
     try:
         if stub.dies_after is not None and stub.requests > stub.dies_after:
             os.kill(os.getpid(), signal.SIGKILL)
+        if stub.hangs_after is not None and stub.requests > stub.hangs_after:
+            stub.fault, stub.first = "hangs", None
         if stub.delay:
             await asyncio.sleep(stub.delay)
         return await faulty(request, stub, body, stub.next_fault())
@@ -130,7 +135,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
         stub.in_flight -= 1
 
 
-async def faulty(  # noqa: PLR0911 - one line a fault
+async def faulty(  # noqa: PLR0911, PLR0912 - one line a fault
     request: web.Request, stub: Stub, body: dict[str, Any], fault: str | None
 ) -> web.StreamResponse:
     path, text = request.path, text_for(stub, body)
@@ -155,12 +160,17 @@ async def faulty(  # noqa: PLR0911 - one line a fault
         case "length":
             return web.json_response(reply_to(path, stub.model, text, "length", 7))
         case "slow":
+            while True:
+                stub.tokens += 1
+                await asyncio.sleep(0.01)
+        case "hangs":
             await asyncio.sleep(3600)
         case "drop":
             assert request.transport is not None
             request.transport.abort()
         case "dies":
             os.kill(os.getpid(), signal.SIGKILL)
+    stub.tokens += 7
     return web.json_response(reply_to(path, stub.model, text, "stop", 7))
 
 
@@ -172,6 +182,19 @@ def error(status: int, message: str, headers: dict[str, str]) -> web.Response:
 
 async def health(request: web.Request) -> web.Response:
     return web.Response(status=200 if request.app[STATE].healthy else 503)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    stub = request.app[STATE]
+    if not stub.metrics:
+        return web.Response(status=404)
+    label = '{engine="0",model_name="stub"}'
+    return web.Response(
+        text=f"vllm:num_requests_running{label} {stub.in_flight}.0\n"
+        f"vllm:num_requests_waiting{label} 0.0\n"
+        f"vllm:prompt_tokens_total{label} {9 * stub.requests}.0\n"
+        f"vllm:generation_tokens_total{label} {stub.tokens}.0\n"
+    )
 
 
 async def models(request: web.Request) -> web.Response:
@@ -201,6 +224,7 @@ def application(options: argparse.Namespace) -> web.Application:
     for path in ("/v1/responses", "/v1/chat/completions", "/v1/completions"):
         app.router.add_post(path, answer)
     app.router.add_get("/health", health)
+    app.router.add_get("/metrics", metrics)
     app.router.add_get("/v1/models", models)
     app.router.add_get("/stub", counts)
     app.router.add_post("/stub", switch)
@@ -220,14 +244,23 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--fault", default=os.environ.get("STUB_FAULT"))
     parser.add_argument("--dies-after", type=int, help="requests, then SIGKILL")
+    parser.add_argument("--hangs-after", type=int, help="requests, then no answer and no token any more")
+    parser.add_argument("--once", type=Path, help="only the first start, which makes this file, has faults")
     parser.add_argument("--log", type=Path, help="print this file's lines first, as the engine's own log")
+    parser.add_argument("--second-log", type=Path, help="instead of --log, once --once exists")
     parser.add_argument("--exit", type=int, help="exit with this status instead of serving")
     parser.add_argument("--never-healthy", action="store_true")
+    parser.add_argument("--no-metrics", action="store_true")
     return parser.parse_known_args(argv)[0]  # an engine takes many options that mean nothing here
 
 
 def main() -> None:
     options = arguments(sys.argv[1:])
+    if options.once and options.once.exists():
+        options.dies_after = options.hangs_after = options.exit = None
+        options.log = options.second_log or options.log
+    elif options.once:
+        options.once.touch()
     if options.log:
         print(options.log.read_text(encoding="utf-8"), flush=True)
     if options.exit is not None:
