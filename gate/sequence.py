@@ -55,10 +55,11 @@ def blocks(questions: Sequence[str], seed: str, repeats: int) -> tuple[Block, ..
     early look does not see only the questions that happen to stand first in the file.
     """
     total = len(questions)
-    ordered = sorted(questions, key=lambda q: hashlib.sha256(f"{seed}\n{q}".encode()).hexdigest())
+    ordered = sorted(questions, key=lambda q: hashlib.sha256(f"{seed}\n{q}".encode()).digest())
     cuts = sorted({0, round(total / 3), round(2 * total / 3), total})
-    parts = [(0, tuple(ordered[a:b])) for a, b in itertools.pairwise(cuts)]
-    parts += [(repeat, tuple(ordered)) for repeat in range(1, repeats)]
+    everything = tuple(ordered)
+    parts = [(0, everything[a:b]) for a, b in itertools.pairwise(cuts)]
+    parts += [(repeat, everything) for repeat in range(1, repeats)]
     result: list[Block] = []
     for number, (repeat, ids) in enumerate(parts):
         done = (result[-1].samples_after if result else 0) + len(ids)

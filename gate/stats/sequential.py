@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -61,12 +61,12 @@ class SequencePlan:
     upper_regression: tuple[float, ...]
     upper_pass: tuple[float, ...]
 
-    @property
+    @cached_property
     def look_at(self) -> tuple[int, ...]:
         """Cumulative samples at each look, as a run record declares them."""
         return tuple(block.samples_after for block in self.blocks)
 
-    @property
+    @cached_property
     def first_pass(self) -> int:
         """How many blocks make up the first pass."""
         return sum(block.repeat == 0 for block in self.blocks)
@@ -149,10 +149,16 @@ def _layout(
 ) -> tuple[tuple[Block, ...], tuple[NDArray[np.intp], ...]]:
     """The blocks, and the indices of each one's questions."""
     plan = blocks(questions, seed, repeats)
-    place = {question: i for i, question in enumerate(questions)}
+    place = _places(questions)
     everything = np.arange(len(questions))
     first = [np.sort([place[q] for q in b.questions]) for b in plan if b.repeat == 0]
     return plan, (*first, *(everything for b in plan if b.repeat > 0))
+
+
+@lru_cache(maxsize=16)
+def _places(questions: tuple[str, ...]) -> dict[str, int]:
+    """Index of each question: the same for every record of a cell, whatever its order."""
+    return {question: i for i, question in enumerate(questions)}
 
 
 def settle(z_regression: Floats, z_pass: Floats, c_regression: Floats, c_pass: Floats) -> Settled:
@@ -201,8 +207,9 @@ def follow(plan: SequencePlan, outcomes: Sequence[str]) -> Course:
         if found.stop >= 0:
             stop, dropped, held = int(found.stop), bool(found.dropped), bool(found.held)
     used = complete if stop is None else stop + 1
-    last = used if stop is not None else min(used + 1, len(plan.blocks))
-    beyond = int(asked.sum()) - _asked_within(plan, asked, last)
+    beyond = int(asked.sum()) - (plan.look_at[used - 1] if used else 0)
+    if stop is None and used < len(plan.blocks):
+        beyond -= _asked_of(plan, asked, used)  # the block under way
     return Course(statistics[:used], stop, dropped, held, complete, beyond)
 
 
@@ -234,10 +241,10 @@ def _complete_blocks(plan: SequencePlan, asked: NDArray[np.bool_]) -> int:
     return len(plan.blocks)
 
 
-def _asked_within(plan: SequencePlan, asked: NDArray[np.bool_], number: int) -> int:
-    """Samples that were asked in the first `number` blocks."""
-    rows = zip(plan.blocks[:number], plan.columns, strict=False)
-    return sum(int(asked[b.repeat, columns].sum()) for b, columns in rows if b.repeat < len(asked))
+def _asked_of(plan: SequencePlan, asked: NDArray[np.bool_], number: int) -> int:
+    """Samples of this block that were asked."""
+    repeat = plan.blocks[number].repeat
+    return int(asked[repeat, plan.columns[number]].sum()) if repeat < len(asked) else 0
 
 
 def _statistics(plan: SequencePlan, right: NDArray[np.bool_], complete: int) -> tuple[LookStatistics, ...]:
