@@ -1,6 +1,6 @@
 """How much processor time the statistics take, against the targets of the sequential gate.
 
-python benchmarks/statistics_speed.py
+python -m benchmarks.statistics_speed
 """
 
 import hashlib

@@ -245,6 +245,7 @@ def _record(
         baseline_repeats=reference.repeats if reference else 0,
         max_repeats=plan.max_repeats,
         baseline_sha256=reference.sha256 if reference else None,
+        anchor=reference.anchor.runs if reference and reference.anchor else (),
         question_order_seed=plan.stream,
         stream=plan.stream,
         fingerprint=plan.fingerprint,

@@ -148,6 +148,7 @@ class RunRecord(Frozen):
 
     Shapes: `questions` Q ids, ascending; `outcomes`, `tokens` and `finish` one entry a repeat, each of
     length Q in the order of `questions`. `generated` counts what the engine produced, cancelled included.
+    `anchor` are the baseline's pinned runs, for which a part of `alpha` is set aside.
     """
 
     schema_: Literal["vllm-eval-gate/run-record/1"] = Field(default=RECORD_SCHEMA, alias="schema")
@@ -161,6 +162,7 @@ class RunRecord(Frozen):
     baseline_repeats: int = Field(ge=0)
     max_repeats: int = Field(ge=1)
     baseline_sha256: Sha256 | None
+    anchor: tuple[str, ...] = ()
     question_order_seed: str
     stream: str
     fingerprint: Fingerprint
@@ -238,12 +240,21 @@ class Baseline(Frozen):
     history: tuple[Acceptance, ...] = ()
 
 
+class Anchor(NamedTuple):
+    """The pinned runs, pooled: `correct` (Q,) out of `repeats` samples of each question."""
+
+    runs: tuple[str, ...]
+    correct: NDArray[np.int64]
+    repeats: int
+
+
 class Reference(NamedTuple):
     """The pooled baseline of one cell: what a candidate is compared with (made by `gate.baseline.pool`).
 
     Shapes: the arrays are (Q,), in the order of `questions`; `correct` and `invalid` count out of `repeats`
     samples of each question, `tokens` is their mean length. `finish` counts all Q x repeats samples.
-    `sha256` is that of the baseline file's bytes.
+    `sha256` is that of the baseline file's bytes. `anchor` is what slow drift is measured against, where
+    something is pinned that the pool does not hold.
     """
 
     questions: tuple[str, ...]
@@ -254,6 +265,22 @@ class Reference(NamedTuple):
     finish: Mapping[Finish, int]
     sha256: str
     fingerprint: Fingerprint
+    anchor: Anchor | None = None
+
+
+class AnchorLook(Frozen):
+    """The single look at a cell against its anchor: a drop is proven where `p_value` <= `alpha`."""
+
+    runs: tuple[str, ...]
+    repeats: int
+    difference: float
+    p_value: float
+    alpha: float
+
+    @property
+    def dropped(self) -> bool:
+        """Whether a drop against the anchor is proven."""
+        return self.p_value <= self.alpha
 
 
 class Look(Frozen):
@@ -299,6 +326,7 @@ class CellResult(Frozen):
     gpu_minutes: float = 0.0
     invalid_rate: float | None = None
     looks: tuple[Look, ...] = ()
+    anchor: AnchorLook | None = None
     threshold: float | None = None
     old_rule_passes: bool | None = None
     evidence: Evidence = Evidence()

@@ -55,7 +55,15 @@ def design_of(
         if n == 1:
             raise UsageError("one repeat shows no variance", where=str(baseline), hint="collect a second one")
         spread = float(np.mean(k * (n - k)) / (n * (n - 1)))
-        return Design(len(k), max(spread, 1 / len(k)), n, alpha=alpha, cells=cells), float(k.mean() / n)
+        design = Design(
+            len(k),
+            max(spread, 1 / len(k)),
+            n,
+            alpha=alpha,
+            cells=cells,
+            anchored=reference.anchor is not None,
+        )
+        return design, float(k.mean() / n)
     if questions is None or within is None or accuracy is None or repeats is None:
         raise UsageError(
             "nothing to plan from",

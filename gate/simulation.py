@@ -22,7 +22,7 @@ _NEEDS_A_DROP: Final = (Change.UNIFORM, Change.TRUNCATION, Change.BROKEN, Change
 class SimulationRequest:
     """What the command line asked for: a world, the gate in it, and how often.
 
-    `max_repeats` None is the budget that the margin takes.
+    `max_repeats` None is the budget that the margin takes; `anchor_repeats` 0 is no anchor.
     """
 
     scenario: Scenario
@@ -33,6 +33,7 @@ class SimulationRequest:
     cells: int = 1
     alpha: float = 0.01
     alpha_pass: float = 0.05
+    anchor_repeats: int = 0
     replicates: int = 20_000
     seed: int = 0
 
@@ -78,14 +79,25 @@ def run_simulation(request: SimulationRequest) -> SimulationSummary:
         alpha=request.alpha,
         alpha_pass=request.alpha_pass,
         cells=request.cells,
+        anchored=request.anchor_repeats > 0,
     )
     repeats = request.max_repeats or planning.budget_for(design, request.margin)
     planning.checked(design)
     terms = Terms(
-        request.margin, request.tolerated_loss, request.alpha / request.cells, request.alpha_pass, repeats
+        request.margin,
+        request.tolerated_loss,
+        design.alpha_regression,
+        request.alpha_pass,
+        repeats,
+        design.alpha_anchor,
     )
     found = simulate(
-        scenario, request.baseline_repeats, terms, replicates=request.replicates, seed=request.seed
+        scenario,
+        request.baseline_repeats,
+        terms,
+        replicates=request.replicates,
+        seed=request.seed,
+        anchor_repeats=request.anchor_repeats,
     )
     shares = {
         "regression": found.failed,

@@ -14,7 +14,7 @@ from scipy import special
 from gate.baseline.check import FINISH_NAMES
 from gate.baseline.store import baseline_path, load, sha256
 from gate.errors import BaselineError
-from gate.model import Baseline, BaselineRun, Cell, Finish, Reference
+from gate.model import Anchor, Baseline, BaselineRun, Cell, Finish, Reference
 
 POOLING_ALPHA: Final = 0.01
 NOT_POOLED: Final = "not_pooled"
@@ -75,12 +75,14 @@ def anchored_runs(baseline: Baseline) -> tuple[BaselineRun, ...]:
 
 
 def pool(baseline: Baseline) -> Reference:
-    """The current runs as one reference, with the SHA-256 of the baseline file's bytes.
+    """The current runs as one reference, with the anchor and the SHA-256 of the baseline file's bytes.
 
     Raises:
         BaselineError: the runs differ by more than their sampling noise, or none counts.
     """
-    return _pooled(baseline, current_runs(baseline))
+    pinned = anchor_of(baseline)
+    anchor = pinned and Anchor(baseline.anchor, pinned.correct, pinned.repeats)
+    return _pooled(baseline, current_runs(baseline))._replace(anchor=anchor)
 
 
 def anchor_of(baseline: Baseline) -> Reference | None:

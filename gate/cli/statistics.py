@@ -89,6 +89,9 @@ def simulate(
     cells: Annotated[int, typer.Option(min=1, help="cells that share alpha (C)")] = 1,
     alpha: Annotated[float, typer.Option(help="false alarms of a whole run")] = 0.01,
     alpha_pass: Annotated[float, typer.Option(help="false passes of one cell")] = 0.05,
+    anchor_repeats: Annotated[
+        int, typer.Option(min=0, help="samples of each question in a pinned anchor; 0: none is pinned")
+    ] = 0,
     replicates: Annotated[int, typer.Option(min=1, help="gates")] = 20_000,
     seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
     as_json: AsJson = False,
@@ -112,6 +115,7 @@ def simulate(
         cells,
         alpha,
         alpha_pass,
+        anchor_repeats,
         replicates,
         seed,
     )

@@ -22,7 +22,7 @@ class Budget(NamedTuple):
         needed_repeats: what the config's margin asks for; above `max_repeats` where a wider one was accepted.
         margin: the drop that will be ruled out: the config's, or the wider one that was accepted.
         tolerated_loss: d0.
-        alpha: error of the regression test over the whole run.
+        alpha: error of the regression tests over the whole run, those against anchors included.
         family_size: C, the cells that share `alpha`.
         alpha_pass: error of this cell's pass test.
         detectable_drop: the drop found with 90 % probability once the budget is spent.
@@ -50,9 +50,10 @@ class Budget(NamedTuple):
         return Terms(
             margin=self.margin,
             tolerated_loss=self.tolerated_loss,
-            alpha=self.alpha / self.family_size,
+            alpha=self.design.alpha_regression,
             alpha_pass=self.alpha_pass,
             max_repeats=self.max_repeats,
+            alpha_anchor=self.design.alpha_anchor,
         )
 
 
@@ -148,6 +149,7 @@ def _design(reference: Reference, settings: GateSettings, family_size: int) -> t
         alpha=settings.alpha,
         alpha_pass=settings.alpha_pass,
         cells=family_size,
+        anchored=reference.anchor is not None,
     )
     return planning.checked(design), float(moments.accuracy)
 

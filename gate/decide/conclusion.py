@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from gate.decide.budget import Budget
 from gate.decide.live import looks_taken
+from gate.decide.ratchet import against_anchor, drifted_words
 from gate.decide.side import tally_of, warnings
 from gate.decide.words import count, points, signed_points
 from gate.model import CellResult, Reference, RunRecord, Verdict
@@ -47,7 +48,12 @@ def conclude(
     said = {"verdict": verdict, "reason": reason, "next_step": next_step}
     if verdict is Verdict.NOT_MEASURED:
         return base.model_copy(update=said)  # half a run has no score that anybody should read
-    return base.model_copy(update=_estimates(measured, tolerance) | said)
+    estimates = _estimates(measured, tolerance)
+    anchor = estimates["anchor"]
+    if anchor is not None and anchor.dropped and verdict is not Verdict.REGRESSION:
+        reason, next_step = drifted_words(anchor, str(measured.record.cell))
+        said = {"verdict": Verdict.REGRESSION, "reason": reason, "next_step": next_step}
+    return base.model_copy(update=estimates | said)
 
 
 def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
@@ -75,6 +81,7 @@ def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
         "samples_budget": budget.samples,
         "invalid_rate": float(tally.invalid.sum()) / used,
         "looks": looks_taken(plan, course),
+        "anchor": reference.anchor and against_anchor(tally, reference.anchor, budget.terms),
         "old_rule_passes": old_rule,
         "notes": (*_notes(budget, plan, number), *warnings(tally, reference)),
     }

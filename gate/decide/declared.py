@@ -27,6 +27,7 @@ def check_declared(record: RunRecord, reference: Reference, budget: Budget, plan
         "tolerated_loss": (record.tolerated_loss, budget.tolerated_loss),
         "baseline_repeats": (record.baseline_repeats, reference.repeats),
         "baseline_sha256": (record.baseline_sha256, reference.sha256),
+        "anchor": (list(record.anchor), list(reference.anchor.runs) if reference.anchor else []),
         "max_repeats": (record.max_repeats, budget.max_repeats),
         "look_at": (list(record.look_at), list(plan.look_at)),
     }

@@ -74,10 +74,12 @@ def _figures(cell: CellResult) -> Iterator[str]:
 
 
 def _lines(cell: CellResult) -> Iterator[tuple[str, str]]:
-    """What a cell's verdict rests on; for a pass the reason alone."""
+    """What a cell's verdict rests on; for a pass the reason, and the anchor, alone."""
     yield "why", words.reason(cell)
     if cell.restarts:
         yield "restarted", words.restarted(cell)
+    if words.against_anchor(cell):
+        yield "anchor", words.against_anchor(cell)
     if cell.verdict is Verdict.PASS:
         return
     if cell.p_value is not None:

@@ -201,6 +201,19 @@ def certainty(p: float) -> str:
     return f"{stated}: if nothing had changed, {often} would look this bad, however often one looks"
 
 
+def against_anchor(cell: CellResult) -> str:
+    """The look against the pinned runs, in one line; empty where nothing is pinned."""
+    look = cell.anchor
+    if look is None:
+        return ""
+    said = "a drop is proven" if look.dropped else "no drop is proven"
+    runs = "run" if len(look.runs) == 1 else "runs"
+    return (
+        f"{points(look.difference, signed=True)} against the anchor ({runs} {', '.join(look.runs)}): "
+        f"{said} (p = {look.p_value:.2g}, needed: {look.alpha:.2g})"
+    )
+
+
 def could_see(cell: CellResult) -> str:
     """The drop that would be caught nine times in ten; empty where it is not known."""
     if cell.detectable_drop is None:

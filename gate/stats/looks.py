@@ -34,6 +34,24 @@ class Moments(NamedTuple):
     accuracy: Floats
 
 
+class DropStatistics(NamedTuple):
+    """The test for a drop alone. Shapes: (...) each: D, z_F, V_F."""
+
+    difference: Floats
+    z: Floats
+    variance: Floats
+
+    @property
+    def evidence(self) -> Floats:
+        """Z as a p-value counts it: -inf where nothing varied (V_F = 0), so that p = 1."""
+        return np.where(self.variance > 0, self.z, -np.inf)
+
+    @property
+    def p_value(self) -> Floats:
+        """One-sided p-value of a single look, in [P_FLOOR, 1]."""
+        return np.maximum(ndtr(-self.evidence), P_FLOOR)
+
+
 class LookStatistics(NamedTuple):
     """One look. Shapes: (...) each, 0-dimensional for a single cell.
 
@@ -49,14 +67,19 @@ class LookStatistics(NamedTuple):
     variance_null: Floats | None
 
     @property
+    def drop(self) -> DropStatistics:
+        """The test for a drop alone."""
+        return DropStatistics(self.difference, self.z_regression, self.variance_regression)
+
+    @property
     def evidence(self) -> Floats:
-        """z_regression as a p-value counts it: -inf where nothing varied (V_F = 0), so that p = 1."""
-        return np.where(self.variance_regression > 0, self.z_regression, -np.inf)
+        """z_regression as a p-value counts it."""
+        return self.drop.evidence
 
     @property
     def p_regression(self) -> Floats:
         """One-sided p-value of this look alone, in [P_FLOOR, 1]."""
-        return np.maximum(ndtr(-self.evidence), P_FLOOR)
+        return self.drop.p_value
 
     @property
     def variance(self) -> Floats:
@@ -129,25 +152,40 @@ def asked_statistics(
     """
     if not 0 < margin < 1:
         raise StatisticsError(f"the margin is {margin}", hint="give one between 0 and 1, such as 0.03")
-    if not 0 <= tolerated_loss < 1:
-        raise StatisticsError(f"the tolerated loss is {tolerated_loss}", hint="give one from 0 up to 1")
+    difference, z_f, v_f = drop_statistics(k, n, s, m, tolerated_loss=tolerated_loss)
     q = s.shape[-1]
-    b, p = k / n, s / m
-    d = p - b
-    difference = _mean(d)
-    total, right = n + m, k + s
-    pooled = right * (total - right) / (total * (total - 1))
-    v_f = _mean(pooled * (1 / n + 1 / m)) / q
-    with np.errstate(divide="ignore", invalid="ignore"):
-        flat = 0.0 if tolerated_loss == 0 else -np.inf
-        z_f = np.where(v_f > 0, -(difference + tolerated_loss) / np.sqrt(v_f), flat)
     if moments.within is None or q < 2:  # noqa: PLR2004 - one question has no spread
         return LookStatistics(difference, z_f, v_f, None, None, None)
-    v_u = _plain_variance(b, n, p, m, d)
+    b, p = k / n, s / m
+    v_u = _plain_variance(b, n, p, m, p - b)
     w_0 = _noisiest_loss(moments.within, moments.accuracy, margin)
     v_0 = (moments.within * _mean(1 / n) + w_0 * _mean(1 / m)) / q
     z_p = _normal_score((difference + margin) / np.sqrt(np.maximum(v_u, v_0)), q - 1)
     return LookStatistics(difference, z_f, v_f, z_p, v_u, v_0)
+
+
+def drop_statistics(
+    k: Floats, n: Floats, s: Floats, m: Floats, *, tolerated_loss: float = 0.0
+) -> DropStatistics:
+    """The test for a drop over the q asked questions: D, z_F and V_F of Mantel and Haenszel.
+
+    Args:
+        k: shape (..., q), as float.
+        n: broadcastable to k.
+        s: shape (..., q), as float.
+        m: all >= 1, broadcastable to s.
+        tolerated_loss: d0, as in `look_statistics`.
+    """
+    if not 0 <= tolerated_loss < 1:
+        raise StatisticsError(f"the tolerated loss is {tolerated_loss}", hint="give one from 0 up to 1")
+    difference = _mean(s / m - k / n)
+    total, right = n + m, k + s
+    pooled = right * (total - right) / (total * (total - 1))
+    v_f = _mean(pooled * (1 / n + 1 / m)) / s.shape[-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        flat = 0.0 if tolerated_loss == 0 else -np.inf
+        z_f = np.where(v_f > 0, -(difference + tolerated_loss) / np.sqrt(v_f), flat)
+    return DropStatistics(difference, z_f, v_f)
 
 
 def _plain_variance(b: Floats, n: Floats, p: Floats, m: Floats, d: Floats) -> Floats:

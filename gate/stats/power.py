@@ -89,7 +89,7 @@ def power_table(
         StatisticsError: the margin cannot be proven, or no question set has that accuracy and W.
     """
     repeats = min(planning.budget_for(design, margin), max_repeats)
-    terms = Terms(margin, 0.0, design.alpha / design.cells, design.alpha_pass, repeats)
+    terms = Terms(margin, 0.0, design.alpha_regression, design.alpha_pass, repeats)
     rows = []
     for drop in drops:
         change = Change.UNIFORM if drop else Change.NONE

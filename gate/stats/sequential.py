@@ -34,6 +34,7 @@ class Terms(NamedTuple):
         alpha: error of this cell's regression test, already split over the family.
         alpha_pass: error of this cell's pass test.
         max_repeats: m_max, the budget in passes.
+        alpha_anchor: error of the single look against an anchor, at the stop; 0 where there is none.
     """
 
     margin: float
@@ -41,6 +42,7 @@ class Terms(NamedTuple):
     alpha: float
     alpha_pass: float
     max_repeats: int
+    alpha_anchor: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,26 @@ replicates, seeded, and nothing of the decision is written a second time: a gate
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
 from gate.stats.boundaries import boundaries
-from gate.stats.looks import Floats, Moments, asked_statistics, baseline_moments
+from gate.stats.looks import Floats, Moments, asked_statistics, baseline_moments, drop_statistics
 from gate.stats.scenarios import Scenario, chances
 from gate.stats.sequential import SequencePlan, Terms, plan_sequence, settle
 
 _CHUNK: Final = 100_000  # questions x gates at once: what stays in the cache
 _INTERVAL_ALPHA: Final = 0.025
+
+
+class Pinned(NamedTuple):
+    """Anchors of R gates: `correct` (R, Q) out of `repeats` samples of each question."""
+
+    correct: Floats
+    repeats: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class Simulated:
     difference: D there.
     error: root of max(V_F, V_u, V_0) there.
     half_width: of the repeated confidence interval there.
+    drifted: whether the single look against the anchor found a drop there.
     true_difference: mean change of the chances over the questions.
     """
 
@@ -43,17 +51,18 @@ class Simulated:
     difference: Floats
     error: Floats
     half_width: Floats
+    drifted: NDArray[np.bool_]
     true_difference: float
 
     @property
     def failed(self) -> float:
         """Share of gates that said regression."""
-        return float((self.dropped & ~self.held).mean())
+        return float((self.dropped & ~self.held | self.drifted).mean())
 
     @property
     def passed(self) -> float:
         """Share of gates that said pass."""
-        return float(self.held.mean())
+        return float((self.held & ~self.drifted).mean())
 
     @property
     def mean_samples(self) -> float:
@@ -84,6 +93,7 @@ def simulate(
     replicates: int,
     seed: int = 0,
     correct: NDArray[np.int64] | None = None,
+    anchor_repeats: int = 0,
 ) -> Simulated:
     """Run whole gates.
 
@@ -94,6 +104,7 @@ def simulate(
         replicates: R gates.
         seed: of everything random.
         correct: baselines to hold fixed, shape (B, Q), which the gates take in turn; None draws one for each.
+        anchor_repeats: samples of each question in an anchor of its own, as good as the baseline; 0 for none.
     """
     b, p = chances(scenario)
     plan = _plan(scenario.questions, baseline_repeats, terms)
@@ -107,12 +118,18 @@ def simulate(
             k = rng.binomial(baseline_repeats, b, (size, b.size))
         else:
             k = correct[np.arange(start, start + size) % len(correct)]
-        parts.append(_gates(rng, plan, k.astype(np.float64), p, scenario.drift))
+        anchor = None
+        if anchor_repeats:
+            pinned = rng.binomial(anchor_repeats, b, (size, b.size)).astype(np.float64)
+            anchor = Pinned(pinned, anchor_repeats)
+        part = _gates(rng, plan, k.astype(np.float64), p, drift=scenario.drift, anchor=anchor)
+        parts.append(part)
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    stop, dropped, held, difference, error = columns
+    stop, dropped, held, drifted, difference, error = columns
     samples = np.array(plan.look_at)[stop]
     half = np.array(boundaries(plan.times, _INTERVAL_ALPHA))[stop] * error
-    return Simulated(stop, dropped, held, samples, difference, error, half, float((p - b).mean()))
+    true = float((p - b).mean())
+    return Simulated(stop, dropped, held, samples, difference, error, half, drifted, true)
 
 
 def false_alarms_by_baseline(
@@ -174,12 +191,19 @@ def _plan(questions: int, baseline_repeats: int, terms: Terms) -> SequencePlan:
 
 
 def _gates(
-    rng: Generator, plan: SequencePlan, k: Floats, p: Floats, drift: float
-) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_], Floats, Floats]:
-    """Block after block, until every gate has stopped: (stop, dropped, held, D, error), (R,) each."""
+    rng: Generator,
+    plan: SequencePlan,
+    k: Floats,
+    p: Floats,
+    *,
+    drift: float,
+    anchor: Pinned | None,
+) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_], Floats, Floats]:
+    """Block after block, until all have stopped: (stop, dropped, held, drifted, D, error), (R,) each."""
     count, total = k.shape
     stop = np.full(count, len(plan.blocks) - 1)
     dropped, held = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
+    drifted = np.zeros(count, dtype=bool)
     difference, error = np.zeros(count), np.zeros(count)
     moments = baseline_moments(k, plan.repeats)
     here = np.arange(count)
@@ -211,13 +235,27 @@ def _gates(
         stop[who], dropped[who], held[who] = number, found.dropped[over], found.held[over]
         difference[who] = look.difference[over]
         error[who] = np.sqrt(look.variance[over])
+        if anchor is not None:
+            drifted[who] = _drifted(
+                anchor.correct[who][:, asked],
+                anchor.repeats,
+                s[over][:, asked],
+                block.repeat + 1.0,
+                plan.terms,
+            )
         if over.all():
             break
         if over.any():
             on = ~over
             here, k, s, chance = here[on], k[on], s[on], chance[on]
             moments = _kept(moments, on)
-    return stop, dropped, held, difference, error
+    return stop, dropped, held, drifted, difference, error
+
+
+def _drifted(k: Floats, n: int, s: Floats, m: float, terms: Terms) -> NDArray[np.bool_]:
+    """The single look against the anchor, k of whose n samples a question were correct."""
+    look = drop_statistics(k, np.asarray(float(n)), s, np.asarray(m), tolerated_loss=terms.tolerated_loss)
+    return np.asarray(look.p_value <= terms.alpha_anchor)
 
 
 def _ask(rng: Generator, s: Floats, chance: Floats, columns: NDArray[np.intp]) -> None:

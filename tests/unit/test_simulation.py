@@ -67,6 +67,14 @@ def test_more_cells_make_each_one_more_careful(capsys: pytest.CaptureFixture[str
     assert many < alone - 0.1
 
 
+def test_an_anchor_takes_its_part_of_alpha_and_adds_its_own_alarms(capsys: pytest.CaptureFixture[str]):
+    drop = ("--change", "uniform", "--drop", "0.04", "--json")
+    free = json.loads(printed(capsys, *QUICK, *drop))
+    pinned = json.loads(printed(capsys, *QUICK, *drop, "--anchor-repeats", "128"))
+    assert pinned["max_repeats"] > free["max_repeats"]
+    assert pinned["regression"] > free["regression"]
+
+
 def test_people_get_shares_samples_and_what_was_run(capsys: pytest.CaptureFixture[str]):
     out = printed(capsys, *QUICK, "--change", "chance")
     assert [line.split()[0] for line in out.splitlines()[:4]] == [

@@ -57,6 +57,10 @@ def test_a_new_epoch_counts_its_own_run_only_and_pins_what_counted_before() -> N
     pinned = anchor_of(grown)
     assert pinned is not None
     assert pinned.correct.tolist() == pool(old).correct.tolist()
+    anchor = pool(grown).anchor
+    assert anchor is not None
+    assert (anchor.runs, anchor.repeats) == (grown.anchor, pinned.repeats)
+    assert anchor.correct.tolist() == pinned.correct.tolist()
 
 
 def test_later_runs_pool_with_the_new_epoch() -> None:

@@ -18,7 +18,7 @@ class World:
 
     cell = CELL
 
-    def __init__(self, settings=SETTINGS, repeats=32, **budget):
+    def __init__(self, settings=SETTINGS, repeats=32, reference=None, **budget):
         self.settings = settings
         self.repeats = repeats
         self.questions = tuple(sorted(hashlib.sha256(b"%d" % i).hexdigest()[:12] for i in range(60)))
@@ -43,7 +43,7 @@ class World:
             conversation_date=None,
             launch_preset="plain",
         )
-        self.reference = self.reference_of(self.correct, repeats)
+        self.reference = reference or self.reference_of(self.correct, repeats)
         self.budget = plan_budget(self.reference, settings, **({"family_size": 1} | budget))
         self.plan = plan_sequence(self.reference, self.budget, question_order_seed="seed")
 
@@ -83,6 +83,7 @@ class World:
             "baseline_repeats": self.repeats,
             "max_repeats": self.budget.max_repeats,
             "baseline_sha256": "3" * 64,
+            "anchor": self.reference.anchor.runs if self.reference.anchor else (),
             "question_order_seed": "seed",
             "stream": "s",
             "fingerprint": self.fingerprint,

@@ -5,7 +5,7 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from gate.model import Cell, Evidence, EvidenceCheck, Verdict
+from gate.model import AnchorLook, Cell, Evidence, EvidenceCheck, Verdict
 from gate.report.context import Context
 from gate.report.markdown import LIMIT, render_markdown
 from tests.support import reports
@@ -35,6 +35,13 @@ def test_one_cell_of_each_verdict_reads_well(cell, snapshot):
 
 def test_all_six_verdicts_in_one_report_read_well(snapshot):
     assert render_markdown(reports.all_six()) == snapshot
+
+
+def test_a_cell_says_in_one_line_how_far_it_is_from_the_anchor():
+    look = AnchorLook(runs=("0123456789ab",), repeats=32, difference=-0.01, p_value=0.2, alpha=0.002)
+    cell = reports.passed().model_copy(update={"anchor": look})
+    lines = render_markdown(reports.report_of(cell)).splitlines()
+    assert len([line for line in lines if line.startswith("- **Since the anchor:** ")]) == 1
 
 
 def test_the_first_line_is_the_verdict_in_words():

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from gate.model import AnchorLook
 from gate.report.terminal import print_report
 from tests.support import reports
 
@@ -35,6 +36,13 @@ def test_a_file_gets_one_whole_line_a_cell_without_colour_or_boxes(snapshot):
     assert text == snapshot
     assert "\x1b" not in text
     assert "regression: gfx950/gpt-oss-20b-rocm-mxfp4-fp8/triton  score 54.1 % (58.3 %)" in text
+
+
+def test_a_pass_shows_how_far_it_is_from_the_anchor():
+    look = AnchorLook(runs=("0123456789ab",), repeats=32, difference=-0.01, p_value=0.2, alpha=0.002)
+    cell = reports.passed().model_copy(update={"anchor": look})
+    said = printed(reports.report_of(cell))
+    assert "against the anchor (run 0123456789ab): no drop is proven" in said
 
 
 def test_colours_only_without_no_color():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gate.model import Verdict
+from gate.model import AnchorLook, Verdict
 from gate.report import words
 from tests.support import reports
 
@@ -105,6 +105,20 @@ def test_a_look_without_a_pass_test_says_so():
     assert words.held_against(None, 2.5) == "no test"
     assert words.held_against(2.5, 2.5) == "2.50 / 2.50, reached"
     assert words.held_against(-0.5, 2.5) == f"{MINUS}0.50 / 2.50"
+
+
+def test_the_look_against_the_anchor_takes_one_line():
+    look = AnchorLook(runs=("0123456789ab",), repeats=32, difference=-0.021, p_value=0.0004, alpha=0.002)
+    cell = reports.passed().model_copy(update={"anchor": look})
+    assert words.against_anchor(cell) == (
+        f"{MINUS}2.1 points against the anchor (run 0123456789ab): a drop is proven "
+        "(p = 0.0004, needed: 0.002)"
+    )
+    calm = look.model_copy(update={"p_value": 0.3, "runs": ("0123456789ab", "ba9876543210")})
+    assert "(runs 0123456789ab, ba9876543210): no drop is proven (p = 0.3" in words.against_anchor(
+        cell.model_copy(update={"anchor": calm})
+    )
+    assert words.against_anchor(reports.passed()) == ""
 
 
 def test_a_reason_ends_as_a_sentence():

@@ -98,6 +98,21 @@ def test_variation_between_runs_raises_false_alarms():
     assert shaky.failed > 0.04
 
 
+def test_an_anchor_of_the_same_quality_hardly_ever_alarms_and_finds_what_the_gate_would_pass():
+    terms = TERMS._replace(alpha=0.008, alpha_anchor=0.002)
+    calm = simulate(Scenario(), 32, terms, replicates=2000, seed=1, anchor_repeats=32)
+    assert 0 < calm.drifted.mean() < 0.006
+    assert calm.failed == pytest.approx((calm.dropped & ~calm.held | calm.drifted).mean())
+    lost = simulate(
+        Scenario(change=Change.UNIFORM, drop=0.08), 32, terms, replicates=200, seed=1, anchor_repeats=32
+    )
+    assert lost.drifted.mean() > 0.8
+
+
+def test_without_an_anchor_nothing_has_drifted():
+    assert not simulate(Scenario(), 8, TERMS, replicates=20, seed=1).drifted.any()
+
+
 def test_a_baseline_of_one_repeat_never_passes():
     found = simulate(Scenario(), 1, TERMS, replicates=20, seed=1)
     assert found.passed == 0

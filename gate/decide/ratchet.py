@@ -1,0 +1,43 @@
+"""The single look against the anchor, at the stop: what many small accepted drops add up to."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gate.decide.side import Tally
+from gate.decide.words import signed_points
+from gate.model import Anchor, AnchorLook
+from gate.stats.looks import drop_statistics
+from gate.stats.sequential import Terms
+
+
+def against_anchor(tally: Tally, anchor: Anchor, terms: Terms) -> AnchorLook:
+    """Test the samples that count against the pinned runs, with the error set aside for it.
+
+    Where the sequential test stopped cannot make it alarm more often: it stops early on a pass, which
+    favours samples that score high, or on a regression, which fails the cell anyway.
+    """
+    found = drop_statistics(
+        anchor.correct[tally.asked].astype(np.float64),
+        np.asarray(float(anchor.repeats)),
+        tally.correct.astype(np.float64),
+        np.asarray(float(tally.repeats)),
+        tolerated_loss=terms.tolerated_loss,
+    )
+    return AnchorLook(
+        runs=anchor.runs,
+        repeats=anchor.repeats,
+        difference=float(found.difference),
+        p_value=float(found.p_value),
+        alpha=terms.alpha_anchor,
+    )
+
+
+def drifted_words(look: AnchorLook, cell: str) -> tuple[str, str]:
+    """Reason and next step of a cell that only the anchor fails."""
+    return (
+        f"a drop against the anchor is proven ({signed_points(look.difference)}, p = {look.p_value:.2g}), "
+        "which the current baseline has already taken over",
+        "see what was accepted since (`gate baseline history`); if all of it is meant, pin the new level: "
+        f"`gate baseline anchor {cell}`",
+    )
