@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from gate import records
 from gate.baseline import collect, store
+from gate.baseline.collect import ONLY_ADD, Terms
+from gate.baseline.declared import Declaration
+from gate.baseline.pool import NOT_POOLED, current_runs, require_homogeneous
+from gate.baseline.source import STRICT, Policy, marked
+from gate.cells import CellSpec
 from gate.decide import NextStep
-from gate.engine import launcher_for
+from gate.decide.words import count
+from gate.engine import Found, launcher_for
 from gate.errors import MeasurementError, UsageError
 from gate.fingerprint import git_in
-from gate.model import Baseline, RunRecord
+from gate.model import Baseline, RunRecord, sha256_of
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_collection, resumed
 from gate.report.progress import Progress
 from gate.run import RunRequest, measure_plan, provenance_of, select
+from gate.sequence import new_stream
 from gate.serving.signals import cancelled_by_signals
 
 FIRST: Final = "first baseline"
@@ -28,123 +35,248 @@ FIRST: Final = "first baseline"
 
 @dataclass(frozen=True)
 class Collection:
-    """How many runs of how many repeats, and who answers for them.
+    """How many runs of how many repeats, who answers for them, and what they may change.
 
-    `reason` may be missing only where there is no baseline yet; without `accepted_by` it is git's user.
+    `repeats` may be missing where a baseline says how large a run is: its newest one. `reason` may be missing
+    only where there is no baseline yet; without `accepted_by` it is git's user.
     """
 
-    repeats: int
+    repeats: int | None
     runs: int = 1
     accepted_by: str | None = None
     reason: str | None = None
+    terms: Terms = ONLY_ADD
+    policy: Policy = STRICT
+
+    def signed(self) -> Collection:
+        """The same with somebody's name."""
+        name = (self.accepted_by or "").strip() or git_in(Path.cwd())(["config", "user.name"])
+        return replace(
+            self, accepted_by=name or getpass.getuser(), reason=(self.reason or "").strip() or None
+        )
 
 
-def collect_baselines(request: RunRequest, collection: Collection, progress: Progress) -> tuple[Path, ...]:
-    """Measure `runs` fixed-size runs of every cell and add each to its baseline file.
+class Job(NamedTuple):
+    """One run of one cell: the plan, where it leaves its files, and its place in the collection."""
 
-    The size is declared before a run starts. A run that fails or is cancelled leaves its journal, from
-    which the same command goes on; nothing incomplete enters the store.
+    plan: Plan
+    outputs: Outputs
+    number: int
 
-    Returns:
-        The baseline files written.
+    @property
+    def record_path(self) -> Path:
+        """Where the record of the run is, once it is complete."""
+        return records.record_path(self.outputs.records, self.plan.spec.cell)
+
+
+class Added(NamedTuple):
+    """What a run did to its baseline file: how many runs count now, how well they agree."""
+
+    path: Path
+    runs: int
+    repeats: int
+    p_value: float
+    doubt: str | None
+
+    def __str__(self) -> str:
+        agreement = f", homogeneous (p = {self.p_value:.2g})" if self.runs > 1 else ""
+        doubt = f"; this one never will: {self.doubt}" if self.doubt else ""
+        return f"{self.path}: {count(self.runs, 'run')} of {self.repeats} repeats count{agreement}{doubt}"
+
+
+def collect_baselines(request: RunRequest, collection: Collection, progress: Progress) -> tuple[Added, ...]:
+    """Measure `runs` fixed-size runs of every cell, add each to its baseline file, and say what it did.
+
+    The size is declared before a run starts. A run that fails or is cancelled leaves its journal, and the
+    collection its declaration, from which the same command goes on; nothing incomplete enters the store.
 
     Raises:
         MeasurementError: an engine failed, or did not run what the config says.
         BaselineError: a run does not fit the stored ones.
+        UsageError: the checkout is not one that baselines come from.
     """
     specs, found = select(request)
-    collection = replace(
-        collection,
-        accepted_by=(collection.accepted_by or "").strip()
-        or git_in(Path.cwd())(["config", "user.name"])
-        or getpass.getuser(),
-        reason=(collection.reason or "").strip(),
-    )
-    jobs = []
+    collection = collection.signed()
+    baselines = request.origins.baselines
     for spec in specs:
-        for number in range(collection.runs):
-            plan = plan_collection(
-                spec,
-                request.origins,
-                repeats=collection.repeats,
-                engine=request.engine.identity(found),
-                provenance=provenance_of(spec, request, found),
+        path = store.baseline_path(baselines, spec.cell)
+        if path.exists() and collection.reason is None:
+            raise UsageError(
+                "there is a baseline already: another run needs a reason",
+                where=str(path),
+                hint='add --reason "..."',
             )
-            _check_store(plan, request.origins.baselines, collection)
-            outputs = Outputs(request.out / f"run-{number + 1}")
-            outputs.prepare()
-            jobs.append((resumed(plan, outputs.journal(spec.cell)), outputs))
+    added: list[Added] = []
+
+    def add(job: Job, record: RunRecord) -> None:
+        path = store.baseline_path(baselines, record.cell)
+        added.append(add_to_store(path, record, collection, first=job.number == 0))
+        # Not before the store has them: until then the journal is all that a full disk leaves of hours.
+        job.outputs.journal(record.cell).unlink(missing_ok=True)
+
+    measure_runs(specs, found, request, collection, progress, done=add)
+    return tuple(added)
+
+
+def measure_runs(
+    specs: Sequence[CellSpec],
+    found: Found,
+    request: RunRequest,
+    collection: Collection,
+    progress: Progress,
+    *,
+    done: Callable[[Job, RunRecord], None],
+) -> None:
+    """Measure every run of a collection that is not measured yet, and hand each record to `done`.
+
+    `done` gets the records of an interrupted collection again: it has to know which it took already.
+
+    Raises:
+        MeasurementError: an engine failed, or did not run what the config says.
+        BaselineError: the stored runs are of another fingerprint.
+        UsageError: the checkout is not one that baselines come from; another collection is unfinished here.
+    """
+    jobs = list(_jobs(specs, found, request, collection))
+    declaration = Declaration(request.out / "collection.json")
+    if not declaration.declare(_declared(jobs, collection)):
+        for job in jobs:
+            cell = job.plan.spec.cell
+            job.outputs.forget([cell])
+            job.outputs.journal(cell).unlink(missing_ok=True)
     try:
-        return asyncio.run(_collect(jobs, request, collection, progress))
+        asyncio.run(_measure_all(jobs, request, progress, done))
     finally:
         progress.close()
+    declaration.finish()
 
 
-async def _collect(
-    jobs: Sequence[tuple[Plan, Outputs]], request: RunRequest, collection: Collection, progress: Progress
-) -> tuple[Path, ...]:
-    written: dict[Path, None] = {}
-    with cancelled_by_signals() as received:
-        for plan, outputs in jobs:
-            record = await _measure(plan, request, outputs, progress)
-            if record.failure is not None:
-                raise MeasurementError(
-                    record.failure.message,
-                    where=str(plan.spec.cell),
-                    hint="the same command goes on from the journal" if received else record.failure.hint,
-                )
-            path = store.baseline_path(request.origins.baselines, plan.spec.cell)
-            written[add_to_store(path, record, collection)] = None
-            # Not before the store has them: until then the journal is all that a full disk leaves of hours.
-            outputs.journal(plan.spec.cell).unlink(missing_ok=True)
-    return tuple(written)
+def add_to_store(path: Path, record: RunRecord, collection: Collection, *, first: bool) -> Added:
+    """Add one complete run to the baseline file at `path`, which may not exist yet; once.
 
-
-def add_to_store(path: Path, record: RunRecord, collection: Collection) -> Path:
-    """Add one complete run to the baseline file at `path`, which may not exist yet."""
+    Args:
+        path: where the cell's baseline is.
+        record: the run.
+        collection: who accepts it, why and on which terms.
+        first: whether it is the first of its collection, which alone may begin a new epoch.
+    """
     before: Baseline | None = store.load(path) if path.exists() else None
-    after = collect.add_run(
+    if before is not None and record.stream in {run.stream for run in before.runs}:
+        after = before
+    else:
+        after = grown(before, record, collection, first=first, today=datetime.now(UTC).date().isoformat())
+        store.save(path, after, replaces=before)
+    runs = current_runs(after)
+    agreement = require_homogeneous(runs, where=str(path))
+    doubt = record.provenance.get(NOT_POOLED)
+    return Added(path, len(runs), sum(run.repeats for run in runs), agreement.p_value, doubt)
+
+
+def grown(
+    before: Baseline | None, record: RunRecord, collection: Collection, *, first: bool, today: str
+) -> Baseline:
+    """The baseline with the run of this collection; raises BaselineError where it must not be added."""
+    terms = collection.terms
+    return collect.add_run(
         before,
         record,
         accepted_by=collection.accepted_by or "",
         reason=collection.reason or FIRST,
-        date=datetime.now(UTC).date().isoformat(),
+        date=today,
+        terms=terms if first else terms._replace(new_epoch=False, new_fingerprint=False),
     )
-    store.save(path, after, replaces=before)
-    return path
 
 
-def _check_store(plan: Plan, baselines: Path, collection: Collection) -> None:
-    """Refuse before an engine starts what the store would refuse after hours."""
-    path = store.baseline_path(baselines, plan.spec.cell)
-    if not path.exists():
-        return
-    if not collection.reason:
-        raise UsageError(
-            "there is a baseline already: another run needs a reason",
-            where=str(path),
-            hint='add --reason "..."',
+def _jobs(
+    specs: Sequence[CellSpec], found: Found, request: RunRequest, collection: Collection
+) -> Iterator[Job]:
+    """Every run of the collection; refuses before an engine starts what the store would refuse later."""
+    git = git_in(Path.cwd())
+    for spec in specs:
+        provenance = provenance_of(spec, request, found)
+        provenance = marked(provenance, git, collection.policy, where=str(spec.cell))
+        path = store.baseline_path(request.origins.baselines, spec.cell)
+        stored = store.load(path) if path.exists() else None
+        plan = plan_collection(
+            spec,
+            request.origins,
+            repeats=_repeats(collection, stored, spec),
+            engine=request.engine.identity(found),
+            provenance=provenance,
         )
-    collect.check_same_measurement(store.load(path), plan.fingerprint)
+        if stored is not None and not collection.terms.new_fingerprint:
+            collect.check_same_measurement(stored, plan.fingerprint)
+        for number in range(collection.runs):
+            outputs = Outputs(request.out / f"run-{number + 1}")
+            outputs.prepare()
+            yield Job(replace(plan, stream=new_stream()), outputs, number)
 
 
-def _go_on(record: RunRecord) -> NextStep:
-    """A run for the baseline is never looked at before it is complete."""
-    return NextStep(stop=False, lookahead=True, blocks_used=len(record.outcomes), looks=())
+def _repeats(collection: Collection, stored: Baseline | None, spec: CellSpec) -> int:
+    if collection.repeats is not None:
+        return collection.repeats
+    if stored is None:
+        raise UsageError(
+            "nothing says how large a run is", where=str(spec.cell), hint="give --repeats; 32 are a good size"
+        )
+    return stored.runs[-1].repeats
 
 
-async def _measure(plan: Plan, request: RunRequest, outputs: Outputs, progress: Progress) -> RunRecord:
+def _declared(jobs: Sequence[Job], collection: Collection) -> Mapping[str, str]:
+    """What tells this collection from another one."""
+    said = {"runs": str(collection.runs), "engine": jobs[0].plan.engine}
+    for plan, _, number in jobs:
+        if number == 0:
+            cell = str(plan.spec.cell)
+            said |= {
+                f"{cell} repeats": str(plan.max_repeats),
+                f"{cell} commit": plan.provenance["commit"],
+                f"{cell} launch": str(plan.sequence_key["launch"]),
+                f"{cell} fingerprint": sha256_of(plan.fingerprint.model_dump(mode="json")),
+            }
+    return said
+
+
+async def _measure_all(
+    jobs: Sequence[Job], request: RunRequest, progress: Progress, done: Callable[[Job, RunRecord], None]
+) -> None:
+    with cancelled_by_signals() as received:
+        for job in jobs:
+            record = _complete_record(job) or await _measure(job, request, progress)
+            if record.failure is not None:
+                raise MeasurementError(
+                    record.failure.message,
+                    where=str(record.cell),
+                    hint="the same command goes on from the journal" if received else record.failure.hint,
+                )
+            done(job, record)
+
+
+def _complete_record(job: Job) -> RunRecord | None:
+    """The record of the run, if the interrupted collection had come so far."""
+    if not job.record_path.exists():
+        return None
+    record = records.read(job.record_path)
+    return None if record.failure else record
+
+
+async def _measure(job: Job, request: RunRequest, progress: Progress) -> RunRecord:
+    plan = resumed(job.plan, job.outputs.journal(job.plan.spec.cell))
     launcher = launcher_for(plan, request.engine, request.origins.hf_home)
     launcher.check()
     progress.cell_started(plan.spec.cell, plan.max_repeats * len(plan.task.questions))
     record = await measure_plan(
         plan,
         launcher,
-        outputs,
+        job.outputs,
         progress,
         concurrency=request.concurrency,
         hang_seconds=request.hang_seconds,
         look=_go_on,
     )
-    records.write(records.record_path(outputs.records, plan.spec.cell), record)
+    records.write(job.record_path, record)
     return record
+
+
+def _go_on(record: RunRecord) -> NextStep:
+    """A run for the baseline is never looked at before it is complete."""
+    return NextStep(stop=False, lookahead=True, blocks_used=len(record.outcomes), looks=())

@@ -108,6 +108,7 @@ def provenance(
     environ: Mapping[str, str],
     now: datetime,
     server_args: Sequence[str],
+    store: Path | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Where a run came from: what may differ between runs because it is what is being tested.
@@ -117,14 +118,17 @@ def provenance(
         environ: GITHUB_* are read, nothing else.
         now: the clock, with a time zone.
         server_args: as given to the engine; values of secret options are left out.
+        store: a folder whose changes do not make the checkout dirty: baselines that were just added.
         extra: versions and digests that others found out (driver, ROCm, AITER, image, ...).
     """
     found = dict(extra or {})
     found["gate_version"] = gate_version()
     found["date"] = now.astimezone(UTC).isoformat(timespec="seconds")
     found["server_args"] = shlex.join(_without_secrets(server_args))
-    found["commit"] = environ.get("GITHUB_SHA") or git(["rev-parse", "HEAD"]) or UNKNOWN
-    changes = git(["status", "--porcelain", "--untracked-files=no"])
+    # GITHUB_SHA is the commit of the event, which a job may have left for another one.
+    found["commit"] = git(["rev-parse", "HEAD"]) or environ.get("GITHUB_SHA") or UNKNOWN
+    found["tree"] = git(["rev-parse", "HEAD^{tree}"]) or UNKNOWN
+    changes = _changes(git, store)
     found["dirty"] = UNKNOWN if changes is None else str(bool(changes)).lower()
     place = [environ.get(f"GITHUB_{name}") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
     if all(place):
@@ -157,6 +161,15 @@ def gate_version() -> str:
         return version("vllm-eval-gate")
     except PackageNotFoundError:
         return UNKNOWN
+
+
+def _changes(git: Git, store: Path | None) -> str | None:
+    everything = ["diff", "--name-only", "HEAD", "--", ":/"]
+    if store is None:
+        return git(everything)
+    without = git([*everything, f":(exclude){store.absolute()}"])
+    # git refuses to exclude what lies outside of the repository, where nothing can make it dirty.
+    return git(everything) if without is None else without
 
 
 def _snapshot_commit(folder: Path) -> str | None:

@@ -281,5 +281,6 @@ def provenance_of(spec: CellSpec, request: RunRequest, found: Found) -> dict[str
         environ=os.environ,
         now=datetime.now(UTC),
         server_args=spec.server_args,
+        store=request.origins.baselines,
         extra={**found.provenance(), **request.engine.provenance()},
     )

@@ -55,7 +55,9 @@ def homogeneity(correct: NDArray[np.int64], repeats: NDArray[np.int64]) -> Homog
 
 
 def runs_homogeneity(runs: Sequence[BaselineRun]) -> Homogeneity:
-    """`homogeneity` of stored runs."""
+    """`homogeneity` of stored runs; of none, too."""
+    if not runs:
+        return Homogeneity(0.0, 0, 1.0)
     return homogeneity(
         np.array([r.correct for r in runs], dtype=np.int64),
         np.array([r.repeats for r in runs], dtype=np.int64),

@@ -7,29 +7,26 @@ from typing import Annotated
 
 import typer
 
-from gate.cli.options import AsJson, Baselines, Measuring, Sources, measures
+from gate.cli.options import Accepting, AsJson, Baselines, Measuring, Sources, grouped
 from gate.cli.output import progress
 
 
-@measures
+@grouped
 def baseline_collect(
     paths: Sources,
     measuring: Measuring,
+    accepting: Accepting,
     repeats: Annotated[int, typer.Option(min=2, help="samples of each question in a run; declared here")],
     reason: Annotated[
         str | None, typer.Option(help="why these runs are accepted; needed where there is a baseline")
     ] = None,
-    accepted_by: Annotated[
-        str | None, typer.Option(envvar="GITHUB_ACTOR", help="who answers for them; default: git's user")
-    ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="runs of each cell, one after the other")] = 1,
 ) -> None:
     """Measure fixed-size runs of every cell and add them to the store."""
-    from gate.collect import Collection, collect_baselines
+    from gate.collect import collect_baselines
 
-    collection = Collection(repeats, runs, accepted_by, reason)
-    for path in collect_baselines(measuring.request(paths), collection, progress(quiet=measuring.quiet)):
-        typer.echo(path)
+    collection = accepting.collection(repeats, reason)
+    for added in collect_baselines(measuring.request(paths), collection, progress(quiet=measuring.quiet)):
+        typer.echo(added)
 
 
 def baseline_show(

@@ -18,12 +18,12 @@ from gate.cli.options import (
     Sources,
     WiderMargin,
     given,
-    measures,
+    grouped,
 )
 from gate.cli.output import print_json, print_report, print_rows, print_table, progress
 
 
-@measures
+@grouped
 def run(
     paths: Sources,
     measuring: Measuring,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from gate.collect import Collection
     from gate.run import RunRequest
 
 Sources = Annotated[
@@ -61,7 +62,7 @@ def given(arch: str) -> str | None:
 
 @dataclass(frozen=True)
 class Measuring:
-    """The options of every command that starts an engine; `measures` turns each field into one."""
+    """The options of every command that starts an engine; see `grouped`."""
 
     backend: Backends = None
     arch: Arch = "auto"
@@ -97,16 +98,66 @@ class Measuring:
         )
 
 
-def measures(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the parameter `measuring` of a command by an option for each field of `Measuring`."""
-    ours = inspect.signature(Measuring, eval_str=True).parameters
+@dataclass(frozen=True)
+class Accepting:
+    """The options of every command that adds runs to the store."""
+
+    accepted_by: Annotated[
+        str | None, typer.Option(envvar="GITHUB_ACTOR", help="who answers for them; default: git's user")
+    ] = None
+    runs: Annotated[int, typer.Option(min=1, help="runs of each cell, one after the other")] = 1
+    new_epoch: Annotated[
+        bool, typer.Option("--new-epoch", help="from these runs on nothing older counts; it stays pinned")
+    ] = False
+    new_fingerprint: Annotated[
+        bool, typer.Option("--new-fingerprint", help="what is measured has changed: begin anew where it has")
+    ] = False
+    keep: Annotated[int | None, typer.Option(min=1, help="let at most so many runs count, the newest")] = None
+    max_age: Annotated[
+        int | None, typer.Option(min=1, metavar="DAYS", help="let no run count that was measured before")
+    ] = None
+    allow_dirty: Annotated[
+        bool, typer.Option("--allow-dirty", help="store runs of unreviewed code, too: they never count")
+    ] = False
+    default_branch: Annotated[
+        str | None, typer.Option(metavar="REF", help="where reviewed code is; default: origin's HEAD, main")
+    ] = None
+    accepted_head: Annotated[
+        str | None, typer.Option(metavar="SHA", help="this commit was accepted before it is merged")
+    ] = None
+
+    def collection(self, repeats: int | None, reason: str | None) -> Collection:
+        """What the code takes."""
+        from gate.baseline.collect import Terms
+        from gate.baseline.source import Policy
+        from gate.collect import Collection
+
+        return Collection(
+            repeats,
+            self.runs,
+            self.accepted_by,
+            reason,
+            terms=Terms(self.new_epoch, self.new_fingerprint, self.keep, self.max_age),
+            policy=Policy(self.default_branch, self.accepted_head, self.allow_dirty),
+        )
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each field of those parameters that are dataclasses, in their place."""
     own = inspect.signature(command, eval_str=True)
+    groups: dict[str, Any] = {
+        n: p.annotation for n, p in own.parameters.items() if is_dataclass(p.annotation)
+    }
+    options = {name: inspect.signature(group, eval_str=True).parameters for name, group in groups.items()}
 
     @functools.wraps(command)
     def called(**given: Any) -> None:  # noqa: ANN401 - what typer parsed
-        command(measuring=Measuring(**{name: given.pop(name) for name in ours}), **given)
+        for name, group in groups.items():
+            given[name] = group(**{option: given.pop(option) for option in options[name]})
+        command(**given)
 
-    parameters = [p for p in own.parameters.values() if p.name != "measuring"] + list(ours.values())
+    parameters = [p for name, p in own.parameters.items() if name not in groups]
+    parameters += [p for group in options.values() for p in group.values()]
     keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
     called.__signature__ = own.replace(parameters=keywords)  # type: ignore[attr-defined]
     return called

@@ -225,6 +225,7 @@ def test_no_question_text_is_in_anything_that_a_run_leaves(tmp_path: Path):
     project = Project(tmp_path)
     text = project.dataset.read_text().replace("What is 3?", f"What is {canary}?")
     project.dataset.write_text(text)
+    project.write_config()
     collected = project.collect(*GOOD, repeats=64)
     assert collected.code == 0, collected.err
     done = project.gate(["run"], engine=project.engine(*GOOD))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from tests.support.checkout import commit, repository
 from tests.support.questions import write_questions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,10 +40,12 @@ class Project:
         (self.model / "config.json").write_text("{}")
         (self.model / "model.safetensors").write_bytes(b"weights")
         self.config.parent.mkdir()
+        (folder / ".gitignore").write_text("out\n")
+        repository(folder)
         self.write_config()
 
     def write_config(self, **changes: Any) -> None:
-        """configs/stub.yaml with these keys changed."""
+        """configs/stub.yaml with these keys changed, committed: baselines come from clean checkouts only."""
         settings: dict[str, Any] = {
             "model_name": "stub/model",
             "metric_threshold": 0.6,
@@ -51,6 +54,7 @@ class Project:
             "expect": {"moe": "EMULATION", "scheme": "w_mxfp4_a_fp8"},
         }
         self.config.write_text(yaml.safe_dump(settings | changes))
+        commit(self.folder)
 
     def engine(self, *options: str, log: Path = LOG) -> str:
         """The --engine-command of a stub with these options."""

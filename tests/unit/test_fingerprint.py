@@ -21,6 +21,7 @@ from gate.fingerprint import (
     questions_sha256,
 )
 from gate.model import Cell, Fingerprint, Outcome
+from tests.support.checkout import repository
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -36,7 +37,7 @@ def model_folder(folder: Path, **files: bytes) -> Path:
 
 
 def git_saying(**answers: str | None) -> object:
-    """A git that knows these answers by its subcommand: `rev_parse`, `status`."""
+    """A git that knows these answers by its subcommand: `rev_parse`, `diff`."""
 
     def git(arguments: Sequence[str]) -> str | None:
         return answers.get(arguments[0].replace("-", "_"))
@@ -46,7 +47,7 @@ def git_saying(**answers: str | None) -> object:
 
 def told(**changes: object) -> dict[str, str]:
     settings = {
-        "git": git_saying(rev_parse=COMMIT, status=""),
+        "git": git_saying(rev_parse=COMMIT, diff=""),
         "environ": {},
         "now": NOON,
         "server_args": (),
@@ -253,6 +254,7 @@ def test_provenance_says_gate_commit_date_and_server_arguments() -> None:
     assert found == {
         "gate_version": gate_version(),
         "commit": COMMIT,
+        "tree": COMMIT,
         "dirty": "false",
         "date": "2026-11-23T12:00:00+00:00",
         "server_args": "--tensor-parallel-size 2 --served-model-name 'a b'",
@@ -264,12 +266,25 @@ def test_the_date_is_told_in_utc() -> None:
     assert told(now=here)["date"] == "2026-11-23T12:00:00+00:00"
 
 
-def test_the_commit_of_an_action_s_run_is_the_one_github_names() -> None:
-    assert told(environ={"GITHUB_SHA": "f" * 40})["commit"] == "f" * 40
+def test_the_commit_that_is_checked_out_counts_and_not_the_one_of_the_event() -> None:
+    assert told(environ={"GITHUB_SHA": "f" * 40})["commit"] == COMMIT
+    assert told(git=git_saying(), environ={"GITHUB_SHA": "f" * 40})["commit"] == "f" * 40
 
 
 def test_changed_files_make_a_run_dirty() -> None:
-    assert told(git=git_saying(rev_parse=COMMIT, status=" M gate/cli.py"))["dirty"] == "true"
+    assert told(git=git_saying(rev_parse=COMMIT, diff="gate/cli.py"))["dirty"] == "true"
+
+
+@pytest.mark.parametrize(("changed", "dirty"), [("baselines/x.json", "false"), ("code.py", "true")])
+@pytest.mark.parametrize("store", ["baselines", "../elsewhere"])
+def test_baselines_that_were_just_added_do_not_make_a_checkout_dirty(
+    tmp_path: Path, changed: str, dirty: str, store: str
+) -> None:
+    checkout = tmp_path / "checkout"
+    git = repository(checkout, "baselines/x.json", "code.py")
+    (checkout / changed).write_text("changed")
+    expected = "true" if store == "../elsewhere" else dirty
+    assert told(git=git, store=checkout / store)["dirty"] == expected
 
 
 def test_outside_a_repository_commit_and_changes_are_unknown() -> None:

@@ -1,0 +1,95 @@
+"""Where baselines may come from: a clean checkout of a commit that was reviewed (design.md section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from gate.baseline.pool import NOT_POOLED
+from gate.errors import UsageError
+from gate.fingerprint import COMMIT, Git
+
+DEFAULT_BRANCHES: Final = (
+    "refs/remotes/origin/HEAD",
+    "refs/remotes/origin/main",
+    "refs/remotes/origin/master",
+    "refs/heads/main",
+    "refs/heads/master",
+)
+
+
+class Policy(NamedTuple):
+    """What the caller says about the origin of runs.
+
+    Args:
+        default_branch: its ref; None takes the first of `DEFAULT_BRANCHES` that exists.
+        accepted_head: a commit that somebody with write access accepted although it is not merged.
+        allow_dirty: store runs of doubtful origin all the same; they never count.
+    """
+
+    default_branch: str | None = None
+    accepted_head: str | None = None
+    allow_dirty: bool = False
+
+
+STRICT: Final = Policy()
+
+
+def marked(provenance: Mapping[str, str], git: Git, policy: Policy, *, where: str) -> dict[str, str]:
+    """The provenance of a run that may enter the store, with what the policy adds to it.
+
+    A run of an accepted head says `for_head`; a doubtful one that is let in says why under `not_pooled`.
+
+    Raises:
+        UsageError: its origin is doubtful and the policy does not let it in.
+    """
+    if policy.accepted_head is not None and not COMMIT.fullmatch(policy.accepted_head):
+        raise UsageError(
+            f"--accepted-head {policy.accepted_head!r} is not a commit id of 40 hex digits",
+            hint="write it out: git rev-parse HEAD",
+        )
+    doubt = _doubt(provenance, git, policy)
+    if doubt is None:
+        head = {"for_head": provenance["commit"]} if provenance["commit"] == policy.accepted_head else {}
+        return dict(provenance) | head
+    if not policy.allow_dirty:
+        raise UsageError(
+            f"baselines come from reviewed code only: {doubt}",
+            where=where,
+            hint="commit, merge and collect there; --allow-dirty stores the run, but it will never count",
+        )
+    return dict(provenance) | {NOT_POOLED: doubt}
+
+
+def is_merged(commit: str, tree: str | None, git: Git, branch: str) -> bool:
+    """Whether a commit is on the branch, or one with the same content is: a squash makes another commit."""
+    if git(["merge-base", "--is-ancestor", commit, branch]) is not None:
+        return True
+    trees = git(["log", "--format=%T", branch]) if tree else None
+    return trees is not None and tree in trees.split()
+
+
+def default_branch(git: Git, named: str | None = None) -> str | None:
+    """The ref of the default branch as this clone knows it; None where it knows none."""
+    refs = DEFAULT_BRANCHES if named is None else (named,)
+    return next((ref for ref in refs if git(["rev-parse", "--verify", "--quiet", ref]) is not None), None)
+
+
+def _doubt(provenance: Mapping[str, str], git: Git, policy: Policy) -> str | None:
+    if NOT_POOLED in provenance:
+        return provenance[NOT_POOLED]
+    commit, dirty = provenance.get("commit", ""), provenance.get("dirty")
+    if dirty == "true":
+        return "the checkout has changes that no commit holds"
+    if dirty != "false" or not COMMIT.fullmatch(commit):
+        return "nobody knows which commit was checked out"
+    return None if commit == policy.accepted_head else _unmerged(commit, provenance.get("tree"), git, policy)
+
+
+def _unmerged(commit: str, tree: str | None, git: Git, policy: Policy) -> str | None:
+    branch = default_branch(git, policy.default_branch)
+    if branch is None:
+        return f"no default branch is known ({policy.default_branch or 'name it with --default-branch'})"
+    if is_merged(commit, tree, git, branch):
+        return None
+    return f"the commit {commit[:12]} is not on {branch.removeprefix('refs/')}, as far as this clone knows"

@@ -1,0 +1,123 @@
+"""`gate baseline collect` against a stand-in engine that is a real process: killed, resumed, refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support.checkout import commit, run
+from tests.support.project import Project, environment
+
+GOOD = ("--accuracy", "0.6")
+SLOW = (*GOOD, "--delay", "0.05")
+COLLECT = ("baseline", "collect", "--repeats", "4", "--reason", "first", "--concurrency", "4")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def stored(project: Project) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(project.baseline.read_text())
+    return found
+
+
+def kill_in_the_middle(project: Project, journal: Path, *options: str) -> str:
+    """Collect until the journal holds a dozen samples, kill -9, and return the stream of the run."""
+    command = [*project.arguments(*COLLECT, engine=project.engine(*SLOW)), *options]
+    with subprocess.Popen(
+        command, cwd=project.folder, env=environment(), stderr=subprocess.PIPE
+    ) as collecting:
+        while not journal.exists() or journal.read_text().count("\n") < 12:
+            assert collecting.poll() is None
+        children = psutil.Process(collecting.pid).children(recursive=True)
+        collecting.send_signal(signal.SIGKILL)
+        collecting.communicate(timeout=60)
+    psutil.wait_procs(children, timeout=60)
+    assert not [process for process in children if process.is_running()]
+    stream: str = json.loads(journal.read_text().splitlines()[0])["key"]["stream"]
+    return stream
+
+
+def test_a_collection_killed_in_the_middle_goes_on_with_the_same_command(project: Project) -> None:
+    journal = project.folder / "out/run-1/journals/cpu__stub__default.jsonl"
+    stream = kill_in_the_middle(project, journal)
+    assert not project.baseline.exists()
+    done = project.gate(COLLECT, engine=project.engine(*SLOW))
+    assert done.code == 0, done.err
+    assert "default.json: 1 run of 4 repeats count" in done.out
+    assert [run["stream"] for run in stored(project)["runs"]] == [stream]
+    assert not journal.exists()
+    assert not (project.folder / "out/collection.json").exists()
+
+
+def test_what_was_stored_before_the_kill_is_neither_measured_nor_stored_again(project: Project) -> None:
+    journal = project.folder / "out/run-2/journals/cpu__stub__default.jsonl"
+    stream = kill_in_the_middle(project, journal, "--runs", "2")
+    (first,) = stored(project)["runs"]
+    done = project.gate(COLLECT, "--runs", "2", engine=project.engine(*SLOW))
+    assert done.code == 0, done.err
+    assert [run["stream"] for run in stored(project)["runs"]] == [first["stream"], stream]
+    assert "2 runs of 8 repeats count, homogeneous (p = " in done.out
+
+
+def test_another_collection_over_an_interrupted_one_is_refused_naming_what_differs(project: Project) -> None:
+    kill_in_the_middle(project, project.folder / "out/run-1/journals/cpu__stub__default.jsonl")
+    other = project.gate(COLLECT, "--runs", "3", engine=project.engine(*SLOW))
+    assert (other.code, "interrupted here: runs differ" in other.err) == (2, True), other.err
+    (project.folder / "out/collection.json").unlink()
+    assert project.gate(COLLECT, engine=project.engine(*GOOD)).code == 0
+
+
+def test_a_finished_collection_is_not_continued_by_the_next_one(project: Project) -> None:
+    for number in (1, 2):
+        assert project.gate(COLLECT, engine=project.engine(*GOOD)).code == 0
+        assert len(stored(project)["runs"]) == number
+
+
+def test_a_changed_checkout_is_refused_or_stored_and_never_counted(project: Project) -> None:
+    project.config.write_text(project.config.read_text() + "# a try\n")
+    refused = project.gate(COLLECT, engine=project.engine(*GOOD))
+    assert (refused.code, "the checkout has changes" in refused.err) == (2, True)
+    assert not (project.folder / "out/run-1/records/cpu__stub__default.json").exists()
+    taken = project.gate(COLLECT, "--allow-dirty", engine=project.engine(*GOOD))
+    assert taken.code == 0, taken.err
+    assert "0 runs of 0 repeats count; this one never will: the checkout has changes" in taken.out
+    assert project.gate(["run"], engine=project.engine(*GOOD)).code == 3
+
+
+def test_a_head_that_is_not_merged_needs_its_acceptance(project: Project) -> None:
+    run(project.folder, "checkout", "--quiet", "-b", "feature")
+    project.config.write_text(project.config.read_text() + "# faster\n")
+    head = commit(project.folder)
+    refused = project.gate(COLLECT, engine=project.engine(*GOOD))
+    assert (refused.code, f"the commit {head[:12]} is not on heads/main" in refused.err) == (2, True)
+    taken = project.gate(COLLECT, "--accepted-head", head, engine=project.engine(*GOOD))
+    assert taken.code == 0, taken.err
+    (only,) = stored(project)["runs"]
+    assert only["provenance"]["for_head"] == head
+    assert len(only["provenance"]["tree"]) == 40
+
+
+def test_a_run_that_does_not_fit_begins_a_new_epoch_only_when_told_and_is_not_measured_twice(
+    project: Project,
+) -> None:
+    assert project.collect(*GOOD).code == 0
+    worse = project.engine("--accuracy", "0.2")
+    refused = project.gate(COLLECT, engine=worse)
+    assert (refused.code, "p = " in refused.err, "--new-epoch" in refused.err) == (2, True, True)
+    measured = (project.folder / "out/run-1/records/cpu__stub__default.json").read_bytes()
+    taken = project.gate(COLLECT, "--new-epoch", engine=worse)
+    assert taken.code == 0, taken.err
+    assert "1 run of 4 repeats count" in taken.out
+    file = stored(project)
+    assert file["epoch"] == file["runs"][1]["id"]
+    assert file["anchor"] == [file["runs"][0]["id"]]
+    assert file["runs"][1]["stream"] in measured.decode()

@@ -1,0 +1,46 @@
+"""Real git repositories, made in a moment."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from gate.fingerprint import Git, git_in
+
+NOBODY = ("-c", "user.name=tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false")
+
+
+def repository(folder: Path, *files: str) -> Git:
+    """A repository whose branch main holds these files, each with its own name as content."""
+    folder.mkdir(parents=True, exist_ok=True)
+    run(folder, "init", "--quiet", "--initial-branch=main")
+    for name in files:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    commit(folder)
+    return git_in(folder)
+
+
+def commit(folder: Path, message: str = "a change", author: str = "tester", date: str | None = None) -> str:
+    """Commit whatever is there, and return the commit's id."""
+    run(folder, "add", "--all")
+    when = () if date is None else (f"--date={date}",)
+    run(
+        folder,
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        f"--author={author} <{author}@example.org>",
+        *when,
+        f"-m{message}",
+    )
+    return run(folder, "rev-parse", "HEAD")
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """What git prints; an error is one of the test."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), *NOBODY, *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
