@@ -76,9 +76,10 @@ class EngineChoice:
         return {name: value for name, _, value in pairs}
 
     def provenance(self) -> dict[str, str]:
-        """The variables as a run record keeps them: no value of one that is named like a secret."""
+        """How it ran, and its variables as a run record keeps them: no value of one named like a secret."""
         given = self.environment().items()
-        return {f"engine_env.{name}": "***" if is_secret(name) else value for name, value in given}
+        variables = {f"engine_env.{name}": "***" if is_secret(name) else value for name, value in given}
+        return {"launcher": "container" if self.image else "process", **variables}
 
     def identity(self, found: Found) -> str:
         """One word for this engine with these variables and versions: another engine has another."""

@@ -95,19 +95,23 @@ def render(report: GateReport, context: Context) -> Rendered:
         comment=f"{body}\n{marker}\n",
         title=_title(report, context),
         summary=body,
-        conclusion=conclude_run(
-            report.cells,
-            report.fail_on,
-            accepted=context.accepted.keys(),
-            trusted=context.trusted,
-        ),
+        conclusion=_conclusion(report, context),
         annotations=_annotations(report, context),
+    )
+
+
+def _conclusion(report: GateReport, context: Context) -> Conclusion:
+    """Neutral where the base branch wants nothing measured: a required check must not wait for ever."""
+    if words.nothing_selected(report, context):
+        return "neutral"
+    return conclude_run(
+        report.cells, report.fail_on, accepted=context.accepted.keys(), trusted=context.trusted
     )
 
 
 def _title(report: GateReport, context: Context) -> str:
     """One line of plain text for the check run."""
-    title = words.headline(report)
+    title = words.headline(report, context)
     if count := sum(cell.cell in context.accepted for cell in report.cells):
         title += f" ({count} accepted)"
     if not context.trusted:

@@ -45,6 +45,7 @@ class Context:
         accepted: regressions that were accepted for this head.
         not_selected: cells that the base branch's `when:` leaves out of this event.
         unknown: cells that a record arrived of and the base branch does not define.
+        unreadable: files that were uploaded and hold no record.
         places: where each cell's config is.
         commands: whether somebody can answer with slash commands, as on a pull request.
     """
@@ -59,6 +60,7 @@ class Context:
     accepted: Mapping[Cell, Accepted] = field(default_factory=dict)
     not_selected: tuple[Cell, ...] = ()
     unknown: tuple[Cell, ...] = ()
+    unreadable: int = 0
     places: Mapping[Cell, Place] = field(default_factory=dict)
     commands: bool = True
 

@@ -125,7 +125,7 @@ def _writer(report: GateReport, context: Context | None) -> Callable[[Frame], st
             frame=frame,
             with_arch=with_arch,
             icon=_icon(words.worst(report)),
-            headline=words.headline(report),
+            headline=words.headline(report, context),
             left_out=words.left_out(report.cells, frame.rows),
             cost=words.cost_of_run(report),
             folded_title=words.folded_title(frame.folded, among=len(report.cells)),
@@ -133,7 +133,7 @@ def _writer(report: GateReport, context: Context | None) -> Callable[[Frame], st
             accepted=context.accepted if context else {},
             details_url=Markup(context.details_url) if context and context.details_url else None,  # noqa: S704
             commands=commands.for_cells(report.cells, context) if context else (),
-            nothing_to_do=words.nothing_to_do(report),
+            nothing_to_do=words.nothing_to_do(report, context),
             steps=steps[:_MOST_STEPS],
             more_steps=len(steps) - _MOST_STEPS if len(steps) > _MOST_STEPS else 0,
             detail=detail,

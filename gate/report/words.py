@@ -61,8 +61,15 @@ def tally(cells: Iterable[CellResult]) -> dict[Verdict, int]:
     return {verdict: verdicts.count(verdict) for verdict in WORST_FIRST if verdict in verdicts}
 
 
-def headline(report: GateReport) -> str:
+def nothing_selected(report: GateReport, context: Context | None) -> bool:
+    """Whether there is no cell only because the base branch selects none for this event."""
+    return bool(context and context.not_selected and not report.cells)
+
+
+def headline(report: GateReport, context: Context | None = None) -> str:
     """The verdict of the run in words: that of its worst cell."""
+    if nothing_selected(report, context):
+        return "Nothing to measure: the base branch selects no cell for this change"
     if not report.cells:
         return "Not measured: no cell was measured, so nothing is known about this change"
     verdict, total = worst(report), len(report.cells)
@@ -322,8 +329,10 @@ def reproduce(cell: CellResult, context: Context | None = None) -> str:
     return " ".join(words)
 
 
-def nothing_to_do(report: GateReport) -> str:
+def nothing_to_do(report: GateReport, context: Context | None = None) -> str:
     """What to say where no cell asks for anything."""
+    if nothing_selected(report, context):
+        return "Nothing."
     if not report.cells:
         return "Find out why no cell was run."
     passed = all(cell.verdict is Verdict.PASS for cell in report.cells)

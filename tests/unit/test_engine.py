@@ -34,7 +34,11 @@ def test_a_value_may_hold_an_equals_sign_and_may_be_empty():
 
 def test_a_secret_never_enters_the_provenance():
     choice = EngineChoice(env=("HF_TOKEN=hf_abc", "VLLM_X=1"))
-    assert choice.provenance() == {"engine_env.HF_TOKEN": "***", "engine_env.VLLM_X": "1"}
+    assert choice.provenance() == {
+        "launcher": "process",
+        "engine_env.HF_TOKEN": "***",
+        "engine_env.VLLM_X": "1",
+    }
 
 
 def test_another_version_variable_or_command_is_another_engine():

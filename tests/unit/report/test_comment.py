@@ -75,6 +75,13 @@ def test_no_cell_at_all_is_a_failure() -> None:
     assert render(reports.report_of(), context()).conclusion == "failure"
 
 
+def test_an_event_that_selects_no_cell_is_neutral_and_says_so() -> None:
+    posted = render(reports.report_of(), context(not_selected=(cell(1),)))
+    assert posted.conclusion == "neutral"
+    assert posted.title == "Nothing to measure: the base branch selects no cell for this change"
+    assert posted.comment.startswith(f"## ⛔ {posted.title}")
+
+
 def test_under_strict_everything_but_a_pass_is_a_failure() -> None:
     strict = tuple(verdict for verdict in Verdict if verdict is not Verdict.PASS)
     assert render(reports.report_of(reports.no_baseline(), fail_on=strict), context()).conclusion == "failure"

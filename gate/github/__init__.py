@@ -1,0 +1,1 @@
+"""GitHub: what arrives from there, and what is posted."""

@@ -1,0 +1,120 @@
+"""The verdict once more, from the outcomes alone, with the base branch's settings and baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from gate.baseline.pool import reference_of
+from gate.cells import CellSpec
+from gate.check import judge
+from gate.decide import unmeasured
+from gate.github.artifact import ArtifactError, read_artifacts
+from gate.github.received import Expected, Heads, Received, receive
+from gate.model import Cell, CellResult, GateReport, Verdict
+from gate.reporting import assemble
+
+
+@dataclass(frozen=True)
+class Base:
+    """What the base branch says: every cell of its lists, its baselines, and what this event selects.
+
+    `changed` are the paths that the pull request changes, None where there is none.
+    """
+
+    specs: tuple[CellSpec, ...]
+    baselines: Path
+    event: str
+    changed: tuple[str, ...] | None
+    fail_on: Sequence[Verdict]
+
+    @property
+    def selected(self) -> tuple[CellSpec, ...]:
+        """The cells that are expected; they share one error rate."""
+        return tuple(spec for spec in self.specs if spec.selected(self.event, self.changed))
+
+    @property
+    def not_selected(self) -> tuple[Cell, ...]:
+        """The cells that `when:` leaves out of this event."""
+        return tuple(spec.cell for spec in self.specs if not spec.selected(self.event, self.changed))
+
+
+class Redecided(NamedTuple):
+    """The report, and what arrived and was not judged.
+
+    `in_container` says whether each record that was judged says that its engine ran in a container.
+    """
+
+    report: GateReport
+    not_selected: tuple[Cell, ...]
+    strangers: tuple[Cell, ...]
+    unreadable: int
+    in_container: bool
+
+
+def redecide(
+    artifacts: Sequence[Path],
+    base: Base,
+    heads: Heads,
+    *,
+    check_stream: bool = True,
+    now: datetime,
+) -> Redecided:
+    """Judge each expected cell from the record that arrived, if one did; nothing else turns it green.
+
+    Args:
+        artifacts: what the run's jobs uploaded; nothing in them is believed that can be checked.
+        base: settings, baselines and cells.
+        heads: the commits that the run was about.
+        check_stream: whether the records' samples must be those of these commits.
+        now: the clock, with a time zone.
+
+    Raises:
+        BaselineError: a baseline of the base branch is wrong.
+    """
+    selected = base.selected
+    expected = {spec.cell: Expected(spec, reference_of(base.baselines, spec.cell)) for spec in selected}
+    try:
+        files, broken = read_artifacts(artifacts), None
+    except ArtifactError as error:
+        files, broken = {}, error.message
+    received = receive(files, expected, heads if check_stream else None)
+    results = [_result(cell, expected, received, broken) for cell in expected]
+    report = assemble(
+        results,
+        fail_on=base.fail_on,
+        commit=heads.head_sha,
+        family_size=max(1, len(selected)),
+        alpha=max((spec.gate.alpha for spec in base.specs), default=0.01),
+        now=now,
+    )
+    known = {spec.cell for spec in base.specs}
+    return Redecided(
+        report=report,
+        not_selected=base.not_selected,
+        strangers=tuple(cell for cell in received.strangers if cell not in known),
+        unreadable=received.unreadable,
+        in_container=_all_in_container(received),
+    )
+
+
+def _result(
+    cell: Cell, expected: Mapping[Cell, Expected], received: Received, broken: str | None
+) -> CellResult:
+    if broken is not None:
+        return unmeasured(cell, f"what the run uploaded was refused: {broken}")
+    if cell in received.refused:
+        return unmeasured(cell, received.refused[cell])
+    record = received.records.get(cell)
+    if record is None:
+        return unmeasured(cell, "no run record of this cell arrived: its job failed, or did not run")
+    spec, reference = expected[cell]
+    return judge(spec, record, reference, len(expected))
+
+
+def _all_in_container(received: Received) -> bool:
+    records = received.records.values()
+    return bool(records) and all(record.provenance.get("launcher") == "container" for record in records)
