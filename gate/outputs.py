@@ -24,9 +24,13 @@ class Outputs:
         """One run record a cell."""
         return self.root / "records"
 
-    def journal(self, cell: Cell) -> Path:
-        """The samples of a cell, one line each, as they arrive."""
-        return self.root / "journals" / f"{record_path(self.records, cell).stem}.jsonl"
+    def journal(self, cell: Cell, stream: str | None = None) -> Path:
+        """The samples of a cell, one line each, as they arrive.
+
+        With the `stream` of a commit its own file: another commit's samples must never answer for it.
+        """
+        commit = f"@{stream[:12]}" if stream else ""
+        return self.root / "journals" / f"{record_path(self.records, cell).stem}{commit}.jsonl"
 
     def log(self, cell: Cell, restart: int = 0) -> Path:
         """What the engine of a cell printed; each restart has a log of its own."""

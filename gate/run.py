@@ -98,7 +98,7 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
             engine=request.engine.identity(found),
             provenance=provenance_of(spec, request, found),
         )
-        plan = resumed(plan, outputs.journal(spec.cell))
+        plan = resumed(plan, _journal(plan, outputs))
         planned.append(CellJob(plan, launcher_for(plan, request.engine, request.origins.hf_home)))
     for job in planned:
         job.launcher.check()
@@ -184,7 +184,7 @@ async def _measure_cell(
     records.write(records.record_path(outputs.records, plan.spec.cell), record)
     # Not before the record is written. A commit's journal stays: a rerun replays it.
     if record.outcomes and record.failure is None and not plan.replays:
-        outputs.journal(plan.spec.cell).unlink(missing_ok=True)
+        _journal(plan, outputs).unlink(missing_ok=True)
     accepted = request.accept_wider_margin
     result = judge(plan.spec, record, plan.reference, plan.family_size, accept_wider_margin=accepted)
     progress.cell_finished(result)
@@ -228,7 +228,7 @@ async def measure_plan(
     in_flight = concurrency or default_concurrency(plan.spec, len(plan.task.questions))
     patience = plan.spec.request_timeout_seconds or REQUEST_SECONDS
     try:
-        journal = Journal.open(outputs.journal(cell), plan.sequence_key)
+        journal = Journal.open(_journal(plan, outputs), plan.sequence_key)
     except RecordError as error:  # the cells that are measured already keep their results
         return unmeasured(plan, Failure(kind="resume", message=str(error)))
     with journal:
@@ -241,6 +241,10 @@ async def measure_plan(
             progress=progress,
             clock=time.monotonic,
         )
+
+
+def _journal(plan: Plan, outputs: Outputs) -> Path:
+    return outputs.journal(plan.spec.cell, plan.stream if plan.replays else None)
 
 
 def _looks(plan: Plan, progress: Progress) -> Callable[[RunRecord], NextStep]:

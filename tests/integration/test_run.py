@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.support.project import CELL, Project, environment
+from tests.support.project import CELL, LOG, STUB, Project, environment
 
 GOOD = ("--accuracy", "0.6")
 
@@ -389,3 +391,20 @@ def test_a_wider_margin_is_for_who_asks_to_accept_and_never_for_the_record(measu
     assert taken.code == 0, taken.out + taken.err
     assert measured.check(measured.folder / "out/records").code == 4
     assert measured.check(measured.folder / "out/records", "--accept-wider-margin").code == 0
+
+
+def test_samples_of_another_commit_never_answer_for_this_one(measured: Project):
+    # The same command can start another build: nothing outside it tells the two apart but the commit.
+    kernel = measured.folder / "kernel"
+    start = measured.folder / "start.py"
+    start.write_text(
+        "import os, sys\n"
+        f"accuracy = open({str(kernel)!r}).read()\n"
+        f"os.execv(sys.executable, [sys.executable, {str(STUB)!r}, '--accuracy', accuracy, *sys.argv[1:]])\n"
+    )
+    engine = shlex.join([sys.executable, str(start), "--log", str(LOG)])
+    codes = []
+    for commit, accuracy in (("a", "0.6"), ("b", "0.2"), ("a", "0.6")):
+        kernel.write_text(accuracy)
+        codes.append(measured.gate(["run"], "--head-sha", commit * 40, engine=engine).code)
+    assert codes == [0, 1, 0]
