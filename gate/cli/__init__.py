@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
+from gate.bisect import OPTION, BisectExit, exit_of_failure
 from gate.cli import baselines, configs, measuring, statistics
 from gate.errors import Exit, GateError
 
@@ -45,11 +46,16 @@ app.add_typer(baseline_app, name="baseline")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a GateError becomes its message and its exit code, never a traceback."""
+    given = sys.argv[1:] if arguments is None else arguments
+    bisecting = OPTION in given
     try:
-        app(args=arguments)
+        app(args=given)
     except GateError as error:
         typer.echo(f"gate: {error}", err=True)
-        sys.exit(int(error.exit_code))
+        code = int(error.exit_code)
+        sys.exit(exit_of_failure(code) if bisecting else code)
     except Exception:  # noqa: BLE001 - a bug; Python would exit with 1, the code of a regression
         traceback.print_exc()
-        sys.exit(int(Exit.NOT_MEASURED))
+        sys.exit(int(BisectExit.ABORT if bisecting else Exit.NOT_MEASURED))
+    except SystemExit as end:
+        sys.exit(exit_of_failure(end.code) if bisecting else end.code)

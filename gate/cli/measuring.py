@@ -38,14 +38,20 @@ def run(
         int, typer.Option(min=1, help="cells at once, each on GPUs of its own (on a CPU: sharing it)")
     ] = 1,
     as_json: AsJson = False,
+    bisect: Annotated[
+        bool, typer.Option("--bisect", help="for `git bisect run`: exit 0 good, 1 bad, 125 cannot tell")
+    ] = False,
 ) -> None:
     """Measure every cell, decide, report: the main job."""
+    from gate.bisect import commit_under_test, exit_of_verdict
+    from gate.fingerprint import git_in
     from gate.plan import Heads
     from gate.run import run_cells
 
+    head = commit_under_test(head_sha, git_in(Path.cwd())) if bisect else head_sha
     request = measuring.request(
         paths,
-        heads=Heads(head_sha, base_sha),
+        heads=Heads(head, base_sha),
         family_size=family_size,
         accept_wider_margin=accept_wider_margin,
         fail_on=fail_on,
@@ -53,7 +59,7 @@ def run(
     )
     report = run_cells(request, progress(quiet=measuring.quiet or as_json))
     print_report(report, as_json=as_json)
-    raise typer.Exit(report.exit_code)
+    raise typer.Exit(exit_of_verdict(report.verdict) if bisect else report.exit_code)
 
 
 def plan(
