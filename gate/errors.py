@@ -81,3 +81,11 @@ class EngineError(MeasurementError):
 
 class EngineLost(EngineError):
     """The engine was well and then died, hung or could no longer be reached: another start may help."""
+
+
+class GitHubError(GateError):
+    """GitHub could not be reached, or said no."""
+
+
+class HeadMovedError(GitHubError):
+    """The pull request has a newer head than the one this is about."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from gate.bisect import OPTION, BisectExit, exit_of_failure
-from gate.cli import baselines, configs, measuring, statistics
+from gate.cli import baselines, configs, github, measuring, statistics
 from gate.errors import Exit, GateError
 
 
@@ -28,6 +28,7 @@ app.command()(measuring.run)
 app.command()(measuring.plan)
 app.command()(measuring.check)
 app.command()(measuring.attest)
+app.command()(github.publish)
 app.command()(statistics.boundaries)
 app.command()(statistics.power)
 app.command()(statistics.simulate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,10 +94,17 @@ class Project:
 
 def finished(command: Sequence[str], folder: Path, timeout: float = 120) -> Finished:
     """Run a command with this checkout importable, and wait for its end."""
+    return finished_with(command, folder, environment(), timeout)
+
+
+def finished_with(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], timeout: float = 120
+) -> Finished:
+    """Run a command in exactly this environment, and wait for its end."""
     done = subprocess.run(
         command,
         cwd=folder,
-        env=environment(),
+        env=environ,
         capture_output=True,
         text=True,
         timeout=timeout,

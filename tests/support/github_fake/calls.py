@@ -76,7 +76,8 @@ class Call:
         return Reply(200, body, {"Link": self._links(number, last)} if last > 1 else {})
 
     def _links(self, number: int, last: int) -> str:
-        pages = {"next": number + 1, "last": last} if number < last else {}
+        pages = {"prev": number - 1, "first": 1} if number > 1 else {}
+        pages |= {"next": number + 1, "last": last} if number < last else {}
         query = "".join(f"&{name}={value}" for name, value in self.query.items() if name != "page")
         return ", ".join(
             f'<{self.base}{self.path["*"]}?page={page}{query}>; rel="{rel}"' for rel, page in pages.items()

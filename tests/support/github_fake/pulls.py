@@ -62,6 +62,23 @@ def list_files(call: Call) -> Reply:
     return call.page([{"filename": name, "status": "modified"} for name in names])
 
 
+@operation("pulls/list-reviews", READ)
+def list_reviews(call: Call) -> Reply:
+    reviews = call.pull(call.path["pull_number"]).reviews
+    return call.page(
+        [
+            {
+                "id": at,
+                "user": user(review["login"]),
+                "state": review["state"],
+                "commit_id": review["sha"],
+                "body": "",
+            }
+            for at, review in enumerate(reviews, start=1)
+        ]
+    )
+
+
 @operation("pulls/create", WRITE)
 def create(call: Call) -> Reply:
     branch = call.body["head"].rpartition(":")[2]

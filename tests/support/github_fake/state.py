@@ -49,6 +49,18 @@ class Pull:
     body: str = ""
     state: str = "open"
     labels: list[str] = field(default_factory=list)
+    reviews: list[Fields] = field(default_factory=list)
+
+    @property
+    def head(self) -> str:
+        """The commit that the head branch is at."""
+        found = self.head_repo.git.find(f"refs/heads/{self.head_ref}")
+        assert found is not None
+        return found
+
+    def push(self, text: str) -> str:
+        """Let the author push a change; the new head."""
+        return self.head_repo.git.commit_files(self.head_ref, {"kernel.py": text})
 
 
 @dataclass
@@ -164,6 +176,7 @@ class World:
 
     def token(self, login: str = ACTIONS_BOT, **fields: Any) -> str:
         """A token; the one of Actions by default."""
-        token = f"ghs_fake{next(self._ids)}"
-        self.tokens[token] = Identity(login, **fields)
+        identity = Identity(login, **fields)
+        token = f"{'ghp' if identity.kind == 'person' else 'ghs'}_fake{next(self._ids)}"
+        self.tokens[token] = identity
         return token
