@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ from gate.model import Cell
 from gate.problems import suggestion
 from gate.runners import FILE_NAME, Runner, load_runners, runners_beside
 
-__all__ = ["CellSpec", "cells_of", "describe", "matrix"]
+__all__ = ["CellSpec", "cells_of", "describe", "matrix", "selected"]
 
 DEFAULT_BACKEND: Final = "default"
 MAX_MATRIX_JOBS: Final = 256
 """GitHub's limit on the jobs of one matrix."""
+_UNLIMITED_MINUTES: Final = 360
+_SPARE_MINUTES: Final = 15
+"""For installing gate, collecting logs and uploading records, within a job's timeout."""
 
 
 def cells_of(
@@ -66,6 +70,24 @@ def cells_of(
     return tuple(specs.values())
 
 
+def selected(
+    specs: Sequence[CellSpec], event: str | None, changed: tuple[str, ...] | None
+) -> tuple[CellSpec, ...]:
+    """The cells whose `when:` selects this event and these changed paths; all where no event is given."""
+    return tuple(spec for spec in specs if event is None or spec.selected(event, changed))
+
+
+def timeout_minutes(spec: CellSpec) -> int:
+    """How long a job that measures this cell may take: starting the engine, its limit, and a spare quarter.
+
+    Without `max_minutes` it is what GitHub gives a job by default.
+    """
+    minutes = spec.gate.max_minutes
+    if minutes is None:
+        return _UNLIMITED_MINUTES
+    return math.ceil(spec.startup_max_wait_seconds / 60 + minutes) + _SPARE_MINUTES
+
+
 def describe(specs: Sequence[CellSpec]) -> list[dict[str, Any]]:
     """One row a cell, for `gate config check` and `gate plan`: column -> text or number."""
     return [
@@ -88,6 +110,8 @@ def describe(specs: Sequence[CellSpec]) -> list[dict[str, Any]]:
 def matrix(specs: Sequence[CellSpec]) -> dict[str, list[dict[str, Any]]]:
     """The Actions matrix: `strategy.matrix: ${{ fromJSON(...) }}`, one job a cell.
 
+    Each job is told how many cells share the error rate, because no job sees more than its own.
+
     Raises:
         UsageError: runners.yaml knows no runner for a cell, or one with too few GPUs; or there are more
             cells than a matrix can hold.
@@ -97,10 +121,10 @@ def matrix(specs: Sequence[CellSpec]) -> dict[str, list[dict[str, Any]]]:
             f"{len(specs)} cells, but an Actions matrix holds {MAX_MATRIX_JOBS}",
             hint="Plan one list at a time, or fewer backends.",
         )
-    return {"include": [_job(spec) for spec in specs]}
+    return {"include": [_job(spec, len(specs)) for spec in specs]}
 
 
-def _job(spec: CellSpec) -> dict[str, Any]:
+def _job(spec: CellSpec, family_size: int) -> dict[str, Any]:
     if spec.runner is None:
         raise UsageError(
             f"{FILE_NAME} beside {spec.list_name or 'it'} has no runner of arch {spec.cell.arch}",
@@ -120,6 +144,9 @@ def _job(spec: CellSpec) -> dict[str, Any]:
         "arch": spec.cell.arch,
         "runs-on": list(spec.runner.runs_on),
         "gpus": spec.gpus,
+        "family-size": family_size,
+        "timeout-minutes": timeout_minutes(spec),
+        "artifact": "gate-records-" + "-".join((spec.cell.arch, spec.cell.config, spec.cell.backend)),
     }
 
 

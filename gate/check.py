@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from gate import records
 from gate.attest import checks_of
@@ -12,8 +15,10 @@ from gate.baseline.pool import reference_of
 from gate.cells import CellSpec, cells_of
 from gate.decide import decide_cell, unmeasured
 from gate.errors import RecordError
-from gate.model import CellResult, GateReport, Reference, RunRecord
+from gate.model import Cell, CellResult, GateReport, Reference, RunRecord
 from gate.reporting import assemble, fail_on_verdicts
+
+NO_RECORD: Final = "no run record of this cell arrived: its job failed, or did not run"
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,13 @@ def check_records(request: CheckRequest) -> GateReport:
             hint="name the configs or lists that the records were made from",
         )
     family_size = request.family_size or len(specs)
-    results = [_result(spec, found.get(spec.cell), request, family_size) for spec in specs]
+    results = results_of(
+        specs,
+        found,
+        partial(reference_of, request.baselines),
+        family_size,
+        accept_wider_margin=request.accept_wider_margin,
+    )
     return assemble(
         results,
         fail_on=fail_on,
@@ -84,8 +95,31 @@ def judge(
     )
 
 
-def _result(spec: CellSpec, record: RunRecord | None, request: CheckRequest, family_size: int) -> CellResult:
-    if record is None:
-        return unmeasured(spec.cell, "no run record of this cell arrived")
-    reference = reference_of(request.baselines, spec.cell)
-    return judge(spec, record, reference, family_size, accept_wider_margin=request.accept_wider_margin)
+def results_of(
+    specs: Sequence[CellSpec],
+    found: Mapping[Cell, RunRecord],
+    reference: Callable[[Cell], Reference | None],
+    family_size: int,
+    *,
+    refused: Mapping[Cell, str] | None = None,
+    accept_wider_margin: bool = False,
+) -> list[CellResult]:
+    """One result for each expected cell: one that has no record is `not_measured`, never absent.
+
+    Args:
+        specs: the expected cells.
+        found: their records.
+        reference: the pooled baseline of a cell.
+        family_size: C.
+        refused: why a record that arrived is not among those that were found.
+        accept_wider_margin: as recorded for this run.
+    """
+    why, results = refused or {}, []
+    for spec in specs:
+        if spec.cell in found:
+            record, baseline = found[spec.cell], reference(spec.cell)
+            accepted = accept_wider_margin
+            results.append(judge(spec, record, baseline, family_size, accept_wider_margin=accepted))
+        else:
+            results.append(unmeasured(spec.cell, why.get(spec.cell, NO_RECORD)))
+    return results

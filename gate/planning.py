@@ -1,20 +1,47 @@
-"""`gate power` and `gate boundaries`: what was asked for, and the tables as a person reads them."""
+"""`gate plan`, `gate power`, `gate boundaries`: what was asked for, and the tables as a person reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from gate.baseline.pool import pool
+from gate.baseline.pool import pool, reference_of
 from gate.baseline.store import load
-from gate.errors import UsageError
+from gate.cells import CellSpec, describe, timeout_minutes
+from gate.decide import plan_budget
+from gate.errors import StatisticsError, UsageError
 from gate.stats.planning import Design
 from gate.stats.power import BoundaryTable, PowerTable
 
 Rows = list[tuple[str, ...]]
+
+
+def plan_rows(specs: Sequence[CellSpec], baselines: Path) -> list[dict[str, Any]]:
+    """One row a cell: what it is, what it may cost, what that finds, and how long a job may take."""
+    rows = []
+    for row, spec in zip(describe(specs), specs, strict=True):
+        budget, finds = _budget(spec, baselines, len(specs))
+        extra = {"budget": budget, "finds": finds, "timeout": f"{timeout_minutes(spec)} minutes"}
+        rows.append(row | extra)
+    return rows
+
+
+def read_changed(path: Path | None) -> tuple[str, ...] | None:
+    """The paths that a pull request changes, one a line; None where no file is given.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    if path is None:
+        return None
+    try:
+        return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("the list of changed paths cannot be read", where=str(path)) from error
 
 
 def parse_looks(text: str, max_repeats: int) -> tuple[float, ...]:
@@ -97,6 +124,21 @@ def _power_row(table: PowerTable, index: int) -> tuple[str, ...]:
     row = table.rows[index]
     shares = (row.drop, row.regression, row.passed)
     return (*(f"{share:.1%}" for share in shares), f"{row.samples:,.0f}", f"{row.old_rule:.1%}")
+
+
+def _budget(spec: CellSpec, baselines: Path, family_size: int) -> tuple[str, str]:
+    """The budget of a cell and what it finds, or why there is none."""
+    reference = reference_of(baselines, spec.cell)
+    if reference is None:
+        return "none: there is no baseline", ""
+    try:
+        budget = plan_budget(reference, spec.gate, family_size=family_size, chance=spec.task.chance)
+    except StatisticsError as error:
+        return f"none: {error.message}", error.hint or ""
+    return (
+        f"{budget.max_repeats} repeats, {budget.samples:,} samples",
+        f"a drop of {budget.detectable_drop:.1%} in 9 runs of 10",
+    )
 
 
 def _looks_of(part: str, max_repeats: int) -> list[Fraction]:

@@ -12,9 +12,11 @@ from gate.cli.options import (
     AsJson,
     Backends,
     Baselines,
+    ChangedFile,
     FailOn,
     FamilySize,
     Measuring,
+    OfEvent,
     Sources,
     WiderMargin,
     given,
@@ -66,6 +68,9 @@ def plan(
     paths: Sources,
     backend: Backends = None,
     arch: Arch = "auto",
+    baselines: Baselines = Path("baselines"),
+    event: OfEvent = None,
+    changed_file: ChangedFile = None,
     output: Annotated[
         Literal["table", "matrix"], typer.Option("--format", help="matrix: for strategy.matrix of Actions")
     ] = "table",
@@ -73,12 +78,50 @@ def plan(
 ) -> None:
     """Show the cells and what each one takes, or the Actions matrix."""
     from gate import cells
+    from gate.planning import plan_rows, read_changed
 
-    specs = cells.cells_of(paths, arch=given(arch), backends=tuple(backend or ()))
+    every = cells.cells_of(paths, arch=given(arch), backends=tuple(backend or ()))
+    specs = cells.selected(every, event, read_changed(changed_file))
     if output == "matrix":
         print_json(cells.matrix(specs))
     else:
-        print_rows(cells.describe(specs), as_json=as_json)
+        print_rows(plan_rows(specs, baselines), as_json=as_json)
+
+
+def merge(
+    records: Annotated[
+        list[Path], typer.Argument(metavar="RECORDS...", help="the jobs' records: files or folders")
+    ],
+    configs: Annotated[
+        list[Path], typer.Option("--configs", metavar="CONFIG_OR_LIST", help="what is expected; repeatable")
+    ],
+    baselines: Baselines = Path("baselines"),
+    arch: Arch = "auto",
+    event: OfEvent = None,
+    changed_file: ChangedFile = None,
+    family_size: FamilySize = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the records and reports of all jobs")] = None,
+    fail_on: FailOn = None,
+    as_json: AsJson = False,
+) -> None:
+    """Join the records of many jobs into one report; a job that failed shows as not measured."""
+    from gate.merge import MergeRequest, merge_records
+    from gate.planning import read_changed
+
+    request = MergeRequest(
+        tuple(records),
+        tuple(configs),
+        baselines,
+        out=out,
+        arch=given(arch),
+        event=event,
+        changed=read_changed(changed_file),
+        family_size=family_size,
+        fail_on=fail_on,
+    )
+    report = merge_records(request)
+    print_report(report, as_json=as_json)
+    raise typer.Exit(report.exit_code)
 
 
 def check(

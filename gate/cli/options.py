@@ -49,6 +49,13 @@ WiderMargin = Annotated[
     bool, typer.Option("--accept-wider-margin", help="go on where the cap proves only a wider margin")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="only the report at the end")]
+OfEvent = Annotated[
+    str | None, typer.Option("--event", help="GitHub's event: only the cells that `when:` selects")
+]
+ChangedFile = Annotated[
+    Path | None,
+    typer.Option("--changed-file", help="paths that the pull request changes, one a line, for `when:`"),
+]
 FailOn = Annotated[str | None, typer.Option(help="exit 0 unless the verdict is one of these, or `strict`")]
 FamilySize = Annotated[
     int | None, typer.Option(min=1, help="cells that share alpha (C); default: those at hand")

@@ -16,7 +16,7 @@ from gate import records
 from gate.cells import CellSpec
 from gate.config_values import FALLBACKS
 from gate.errors import RecordError
-from gate.model import Cell, Evidence, Failure, Fingerprint, Reference, RunRecord
+from gate.model import Cell, Evidence, Failure, Fingerprint, Reference, Restart, RunRecord
 from gate.report.escape import SAFE
 from gate.sequence import candidate_stream
 from gate.serving.engine_log import EXPECT_KEYS
@@ -28,7 +28,8 @@ _FACTS: Final = EXPECT_KEYS | {"dtype", "max_model_len"}
 _IGNORED: Final = "ignored_environment"
 _MOST_SAMPLES: Final = 100_000_000
 _MOST_SECONDS: Final = 30 * 86_400
-_MODELS: Final = (RunRecord, Cell, Fingerprint, Evidence, Failure)
+_LOST: Final = "the engine was lost"
+_MODELS: Final = (RunRecord, Cell, Fingerprint, Evidence, Failure, Restart)
 _FIELDS: Final = frozenset(f.alias or name for m in _MODELS for name, f in m.model_fields.items())
 _FAILURES: Final = {
     "engine": "the engine failed; the log of the job that ran it says how",
@@ -114,6 +115,8 @@ def neutral(record: RunRecord, expected: Expected) -> RunRecord:
             },
             "evidence": _evidence(record.evidence, spec),
             "failure": failure,
+            "restarts": tuple(restart.model_copy(update={"reason": _LOST}) for restart in record.restarts),
+            "anchor": tuple(run if _is_safe(run) else WITHHELD for run in record.anchor),
             "threshold": spec.threshold,
             "gpus": spec.gpus,
             "stream": record.stream if _is_safe(record.stream) else WITHHELD,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 from gate.baseline.pool import reference_of
 from gate.cells import CellSpec
-from gate.check import judge
-from gate.decide import unmeasured
+from gate.check import results_of
 from gate.github.artifact import ArtifactError, read_artifacts
 from gate.github.received import Expected, Heads, Received, receive
-from gate.model import Cell, CellResult, GateReport, Verdict
+from gate.model import Cell, GateReport, Verdict
 from gate.reporting import assemble
 
 
@@ -80,9 +79,15 @@ def redecide(
     try:
         files, broken = read_artifacts(artifacts), None
     except ArtifactError as error:
-        files, broken = {}, error.message
+        files, broken = {}, f"what the run uploaded was refused: {error.message}"
     received = receive(files, expected, heads if check_stream else None)
-    results = [_result(cell, expected, received, broken) for cell in expected]
+    results = results_of(
+        selected,
+        received.records,
+        lambda cell: expected[cell].reference,
+        len(selected),
+        refused=received.refused if broken is None else dict.fromkeys(expected, broken),
+    )
     report = assemble(
         results,
         fail_on=base.fail_on,
@@ -99,20 +104,6 @@ def redecide(
         unreadable=received.unreadable,
         in_container=_all_in_container(received),
     )
-
-
-def _result(
-    cell: Cell, expected: Mapping[Cell, Expected], received: Received, broken: str | None
-) -> CellResult:
-    if broken is not None:
-        return unmeasured(cell, f"what the run uploaded was refused: {broken}")
-    if cell in received.refused:
-        return unmeasured(cell, received.refused[cell])
-    record = received.records.get(cell)
-    if record is None:
-        return unmeasured(cell, "no run record of this cell arrived: its job failed, or did not run")
-    spec, reference = expected[cell]
-    return judge(spec, record, reference, len(expected))
 
 
 def _all_in_container(received: Received) -> bool:

@@ -163,6 +163,16 @@ def test_the_matrix_has_one_job_a_cell_with_its_labels(tmp_path):
     assert (jobs[0]["config"], jobs[0]["arch"], jobs[0]["gpus"]) == (f"{tmp_path}/x.yaml", "gfx950", 2)
 
 
+def test_every_job_of_the_matrix_is_told_the_family_its_time_and_a_name_for_its_artifact(tmp_path):
+    jobs = matrix(cells_of([two_cells(tmp_path)], arch=None))["include"]
+    assert {job["family-size"] for job in jobs} == {2}
+    assert {job["timeout-minutes"] for job in jobs} == {360}
+    assert [job["artifact"] for job in jobs] == ["gate-records-gfx950-x-a", "gate-records-gfx950-x-b"]
+    write(tmp_path, "x.yaml", "model_name: m\nstartup_max_wait_seconds: 630\ngate: {max_minutes: 20}\n")
+    (job,) = matrix(cells_of([tmp_path / "models-a.txt"], arch=None))["include"]
+    assert (job["family-size"], job["timeout-minutes"]) == (1, 46)
+
+
 def test_a_config_named_by_itself_gets_the_runner_of_its_arch(tmp_path):
     two_cells(tmp_path)
     jobs = matrix(cells_of([tmp_path / "x.yaml"], arch="gfx950", backends=["a"]))["include"]

@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 
 from gate.github.artifact import ArtifactError, Caps, read_artifacts
 from gate.github.redecide import Redecided, redecide
-from gate.model import Cell, CellResult, Verdict
+from gate.model import Cell, CellResult, Evidence, Failure, Restart, RunRecord, Verdict
 from gate.report.comment import Context, render
 from tests.support.base_branch import HEADS, BaseBranch, artifact, dumped, zipped
 
@@ -385,6 +385,26 @@ def strings(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 ANY_KEY = object()
 
 
+def full(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with everything in it that it may hold beside a verdict."""
+    return changed(record, restarts=[{"samples": 3, "seconds": 1.5, "reason": "lost"}], anchor=["run-1"])
+
+
+def test_a_new_field_of_a_record_or_of_what_it_holds_is_thought_of_here():
+    """Whoever adds one decides in `received.neutral` what becomes of its strings, and in `full` above."""
+    fields = {model.__name__: set(model.model_fields) for model in (Evidence, Failure, Restart)}
+    assert fields == {
+        "Evidence": {"facts", "fallbacks", "source"},
+        "Failure": {"kind", "message", "hint"},
+        "Restart": {"samples", "seconds", "reason"},
+    }
+    texts = {name for name, field in RunRecord.model_fields.items() if "str" in str(field.annotation)}
+    assert texts == {
+        *("anchor", "question_order_seed", "stream", "provenance"),
+        *("questions", "outcomes", "finish", "baseline_sha256"),
+    }
+
+
 def poisoned(record: dict[str, Any], path: tuple[Any, ...], text: str) -> dict[str, Any]:
     """The record with this text at a path."""
     result = copy.deepcopy(record)
@@ -404,7 +424,7 @@ def harmless(text: str) -> bool:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_string_of_a_record_reaches_the_comment(branch, good, tmp_path, data):
-    base = changed(good[0])
+    base = full(good[0])
     if data.draw(st.booleans(), label="with a failure"):
         base["failure"] = {"kind": "engine", "message": "x"}
         base["evidence"] = base["evidence"] | {"fallbacks": ["emulation"]}
@@ -421,9 +441,10 @@ def test_no_string_of_a_record_reaches_the_comment(branch, good, tmp_path, data)
 
 def test_every_string_of_a_record_is_tried_once(branch, good, tmp_path):
     """The same without chance: each place, one after the other."""
-    for path in strings(good[0]):
-        record = poisoned(good[0], path, HOSTILE)
-        found = decided(branch, zipped(tmp_path / "a.zip", {named_of(good[0]): json.dumps(record)}))
+    record = full(good[0])
+    for path in strings(record):
+        poisonous = poisoned(record, path, HOSTILE)
+        found = decided(branch, zipped(tmp_path / "a.zip", {named_of(good[0]): json.dumps(poisonous)}))
         assert harmless(comment(found)), path
 
 
