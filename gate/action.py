@@ -42,6 +42,8 @@ class Inputs:
     baselines: str
     engine_command: str
     engine_image: str
+    base_engine_command: str
+    base_engine_image: str
     model_dir: str
     hf_home: str
     dataset_path: str
@@ -69,6 +71,8 @@ class Inputs:
             "--baselines": self.baselines,
             "--engine-command": self.engine_command,
             "--engine-image": self.engine_image,
+            "--confirm-with": self.base_engine_command,
+            "--confirm-with-image": self.base_engine_image,
             "--model": self.model_dir,
             "--hf-home": self.hf_home,
             "--dataset-path": self.dataset_path,

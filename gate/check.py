@@ -83,6 +83,7 @@ def judge(
 
     Whether a wider margin than the config's will do is for whoever asks, never for the record, to say.
     """
+    fresh = record.confirmation
     return decide_cell(
         record,
         reference,
@@ -92,6 +93,7 @@ def judge(
         chance=spec.task.chance,
         tolerance=spec.tolerance,
         accept_wider_margin=accept_wider_margin,
+        base_checks=checks_of(spec, fresh.evidence) if fresh and not fresh.failure else (),
     )
 
 

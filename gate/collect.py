@@ -17,7 +17,6 @@ from gate.baseline.declared import Declaration
 from gate.baseline.pool import NOT_POOLED, current_runs, require_homogeneous
 from gate.baseline.source import STRICT, Policy, marked
 from gate.cells import CellSpec
-from gate.decide import NextStep
 from gate.decide.words import count
 from gate.engine import Found, launcher_for
 from gate.errors import MeasurementError, UsageError
@@ -26,7 +25,7 @@ from gate.model import Baseline, RunRecord, sha256_of
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_collection, resumed
 from gate.report.progress import Progress
-from gate.run import RunRequest, measure_plan, provenance_of, select
+from gate.run import RunRequest, measure_plan, provenance_of, select, to_the_end
 from gate.sequence import new_stream
 from gate.serving.signals import cancelled_by_signals
 
@@ -271,12 +270,7 @@ async def _measure(job: Job, request: RunRequest, progress: Progress) -> RunReco
         progress,
         concurrency=request.concurrency,
         hang_seconds=request.hang_seconds,
-        look=_go_on,
+        look=to_the_end,
     )
     records.write(job.record_path, record)
     return record
-
-
-def _go_on(record: RunRecord) -> NextStep:
-    """A run for the baseline is never looked at before it is complete."""
-    return NextStep(stop=False, lookahead=True, blocks_used=len(record.outcomes), looks=())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # numpy takes longer to import than `gate --help` may take al
     from numpy.typing import NDArray
 
 RECORD_SCHEMA: Final = "vllm-eval-gate/run-record/1"
+CONFIRMATION_REPEATS: Final = 16
 BASELINE_SCHEMA: Final = "vllm-eval-gate/baseline/2"
 REPORT_SCHEMA: Final = "vllm-eval-gate/report/1"
 
@@ -26,6 +27,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0
 QuestionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 OutcomeString = Annotated[str, StringConstraints(pattern=r"^[10x.]*$")]
+CompleteString = Annotated[str, StringConstraints(pattern=r"^[10x]*$")]
 FinishString = Annotated[str, StringConstraints(pattern=r"^[slrto.]*$")]
 
 
@@ -143,6 +145,28 @@ class Restart(Frozen):
     reason: str
 
 
+class Confirmation(Frozen):
+    """Fresh repeats of the base build on the same machine, asked after a regression; never in the store.
+
+    Shapes: `outcomes` one string a repeat, each of length Q in the order of the record's questions, every
+    one asked; empty where the base build could not be measured and `failure` says why.
+    """
+
+    stream: str
+    outcomes: tuple[CompleteString, ...]
+    evidence: Evidence
+    provenance: dict[str, str]
+    seconds: float = Field(ge=0)
+    failure: Failure | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Confirmation:
+        wanted = 0 if self.failure else CONFIRMATION_REPEATS
+        if len(self.outcomes) != wanted:
+            raise ValueError(f"a confirmation has {len(self.outcomes)} repeats, not {wanted}")
+        return self
+
+
 class RunRecord(Frozen):
     """Everything one measurement of one cell produced; `decide` recomputes every look from it.
 
@@ -179,6 +203,7 @@ class RunRecord(Frozen):
     threshold: float | None = None
     failure: Failure | None = None
     restarts: tuple[Restart, ...] = ()
+    confirmation: Confirmation | None = None
 
     @model_validator(mode="after")
     def _shapes_agree(self) -> RunRecord:
@@ -189,7 +214,8 @@ class RunRecord(Frozen):
             raise ValueError("outcomes, tokens and finish must have one entry a repeat")
         if len(self.outcomes) > self.max_repeats:
             raise ValueError(f"{len(self.outcomes)} repeats, but at most {self.max_repeats} were declared")
-        for row in (*self.outcomes, *self.tokens, *self.finish):
+        fresh = self.confirmation.outcomes if self.confirmation else ()
+        for row in (*self.outcomes, *self.tokens, *self.finish, *fresh):
             if len(row) != q:
                 raise ValueError(f"a repeat has {len(row)} entries, but there are {q} questions")
         return self

@@ -15,8 +15,8 @@ from gate.errors import UsageError
 from gate.evals.journal import Journal
 from gate.evals.task import Task, load_task
 from gate.fingerprint import fingerprint_of, model_revision
-from gate.model import Fingerprint, Reference, sha256_of
-from gate.sequence import Block, blocks, candidate_stream, new_stream
+from gate.model import CONFIRMATION_REPEATS, Fingerprint, Reference, sha256_of
+from gate.sequence import Block, blocks, candidate_stream, confirmation_stream, new_stream
 from gate.serving.environment import CONVERSATION_DATE, CONVERSATION_DATE_VARIABLE
 
 SERVED_MODEL: Final = "model-under-test"
@@ -163,6 +163,22 @@ def resumed(plan: Plan, journal: Path) -> Plan:
     if journal.exists() and (plan.comparable or plan.purpose == "baseline"):
         Journal.open(journal, plan.sequence_key).close()
     return plan
+
+
+def plan_confirmation(plan: Plan, *, engine: str, provenance: Mapping[str, str]) -> Plan:
+    """The plan of the base build's fresh repeats after a regression of `plan` (statistics.md, Decision)."""
+    return replace(
+        plan,
+        purpose="baseline",
+        reference=None,
+        budget=None,
+        max_repeats=CONFIRMATION_REPEATS,
+        family_size=1,
+        stream=confirmation_stream(plan.stream),
+        replays=False,
+        engine=engine,
+        provenance=provenance,
+    )
 
 
 def plan_collection(

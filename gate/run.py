@@ -8,14 +8,16 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from gate import records
 from gate.cells import CellSpec, cells_of
 from gate.check import judge
+from gate.confirm import BaseBuild, confirm
 from gate.decide import NextStep, next_step, plan_sequence
 from gate.engine import EngineChoice, Found, find_out, launcher_for
 from gate.errors import RecordError, UsageError
@@ -26,7 +28,7 @@ from gate.fingerprint import git_in, provenance
 from gate.measure import Engine, measure, unmeasured
 from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
 from gate.outputs import Outputs
-from gate.plan import Heads, Origins, Plan, plan_gate, resumed
+from gate.plan import Heads, Origins, Plan, plan_confirmation, plan_gate, resumed
 from gate.report.progress import Progress
 from gate.reporting import assemble, fail_on_verdicts, write_report
 from gate.serving.launch import Launcher
@@ -54,13 +56,15 @@ class RunRequest:
     accept_wider_margin: bool = False
     fail_on: str | None = None
     jobs: int = 1
+    confirm_with: EngineChoice | None = None
 
 
 class CellJob(NamedTuple):
-    """One planned cell and how its engine is started."""
+    """One planned cell and how its engine is started; `base` plans a confirmation by the base build."""
 
     plan: Plan
     launcher: Launcher
+    base: BaseBuild | None = None
 
     @property
     def name(self) -> str:
@@ -84,6 +88,7 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
     fail_on = fail_on_verdicts(request.fail_on)
     request.heads.check()
     specs, found = select(request)
+    base = find_out(request.confirm_with) if request.confirm_with else None
     outputs = Outputs(request.out)
     outputs.prepare()
     executor = _executor(request, specs, found)
@@ -99,9 +104,12 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
             provenance=provenance_of(spec, request, found),
         )
         plan = resumed(plan, _journal(plan, outputs))
-        planned.append(CellJob(plan, launcher_for(plan, request.engine, request.origins.hf_home)))
+        launcher = launcher_for(plan, request.engine, request.origins.hf_home)
+        planned.append(CellJob(plan, launcher, _base_of(plan, request, base)))
     for job in planned:
         job.launcher.check()
+        if job.base is not None:
+            job.base.launcher.check()
     executor.check(planned)
     outputs.forget(spec.cell for spec in specs)
     try:
@@ -110,6 +118,16 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
         )
     finally:
         progress.close()
+
+
+def _base_of(plan: Plan, request: RunRequest, found: Found | None) -> BaseBuild | None:
+    """How a regression of `plan` would be confirmed, where that was asked for."""
+    choice = request.confirm_with
+    if choice is None or found is None:
+        return None
+    where = provenance_of(plan.spec, replace(request, engine=choice), found)
+    base = plan_confirmation(plan, engine=choice.identity(found), provenance=where)
+    return BaseBuild(base, launcher_for(base, choice, request.origins.hf_home))
 
 
 def _executor(request: RunRequest, specs: Sequence[CellSpec], found: Found) -> Executor:
@@ -185,10 +203,27 @@ async def _measure_cell(
     # Not before the record is written. A commit's journal stays: a rerun replays it.
     if record.outcomes and record.failure is None and not plan.replays:
         _journal(plan, outputs).unlink(missing_ok=True)
-    accepted = request.accept_wider_margin
-    result = judge(plan.spec, record, plan.reference, plan.family_size, accept_wider_margin=accepted)
+    decide = partial(judge, plan.spec, accept_wider_margin=request.accept_wider_margin)
+    result = decide(record, plan.reference, plan.family_size)
+    if result.verdict is Verdict.REGRESSION and job.base is not None:
+        ask = partial(
+            measure_plan,
+            progress=progress,
+            concurrency=request.concurrency,
+            hang_seconds=request.hang_seconds,
+            look=to_the_end,
+        )
+        fresh = await confirm(job.base.placed(place), ask, outputs, progress)
+        record = record.model_copy(update={"confirmation": fresh})
+        records.write(records.record_path(outputs.records, plan.spec.cell), record)
+        result = decide(record, plan.reference, plan.family_size)
     progress.cell_finished(result)
     return result
+
+
+def to_the_end(record: RunRecord) -> NextStep:
+    """Never stop early: fixed-size runs are not looked at before they are complete."""
+    return NextStep(stop=False, lookahead=True, blocks_used=len(record.outcomes), looks=())
 
 
 def default_concurrency(spec: CellSpec, questions: int) -> int:

@@ -36,6 +36,11 @@ def candidate_stream(head_sha: str, base_sha: str, cell: str) -> str:
     return hashlib.sha256(f"{head_sha}\n{base_sha}\n{cell}".encode()).hexdigest()[:32]
 
 
+def confirmation_stream(stream: str) -> str:
+    """The stream of a confirmation's repeats; fixed by the candidate's, so that no rerun draws another."""
+    return hashlib.sha256(f"{stream}\nconfirmation".encode()).hexdigest()[:32]
+
+
 def sample_seed(stream: str, question: str, repeat: int) -> int:
     """Seed of one request: the first 31 bits of SHA-256(stream, question id, repeat)."""
     return _first_bits(f"{stream}\n{question}\n{repeat}", 31)

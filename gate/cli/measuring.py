@@ -39,6 +39,12 @@ def run(
     jobs: Annotated[
         int, typer.Option(min=1, help="cells at once, each on GPUs of its own (on a CPU: sharing it)")
     ] = 1,
+    confirm_with: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="base build that confirms a regression, or not")
+    ] = None,
+    confirm_with_image: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="the same as a container image, by digest")
+    ] = None,
     as_json: AsJson = False,
     bisect: Annotated[
         bool, typer.Option("--bisect", help="for `git bisect run`: exit 0 good, 1 bad, 125 cannot tell")
@@ -53,6 +59,7 @@ def run(
     head = commit_under_test(head_sha, git_in(Path.cwd())) if bisect else head_sha
     request = measuring.request(
         paths,
+        confirm_with=measuring.base_build(confirm_with, confirm_with_image),
         heads=Heads(head, base_sha),
         family_size=family_size,
         accept_wider_margin=accept_wider_margin,

@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from gate.collect import Collection
+    from gate.engine import EngineChoice
     from gate.run import RunRequest
 
 Sources = Annotated[
@@ -103,6 +104,12 @@ class Measuring:
             hang_seconds=self.hang_seconds,
             **more,
         )
+
+    def base_build(self, command: str | None, image: str | None) -> EngineChoice | None:
+        """The engine that confirms a regression, with the same variables; None where none is given."""
+        from gate.engine import EngineChoice
+
+        return EngineChoice(command or "", image, tuple(self.engine_env or ())) if command or image else None
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ def decide_cell(
     chance: float = 0.0,
     tolerance: float = 0.05,
     accept_wider_margin: bool = False,
+    base_checks: Sequence[EvidenceCheck] = (),
 ) -> CellResult:
     """The verdict of one measured cell and everything a report says about it.
 
@@ -50,6 +51,7 @@ def decide_cell(
         chance: score of guessing; 0 for open answers.
         tolerance: of the old rule, score < threshold - tolerance.
         accept_wider_margin: as recorded for this run.
+        base_checks: `expect` against what the base build of a confirmation reported.
     """
     base = _facts(record, checks)
     if record.failure is not None:
@@ -71,10 +73,10 @@ def decide_cell(
             chance=chance,
             accept_wider_margin=accept_wider_margin,
         )
-        measured = _measured(record, reference, budget)
+        measured = _measured(record, reference, budget)._replace(base_checks=tuple(base_checks))
+        return conclude(measured, base, max_minutes=settings.max_minutes, tolerance=tolerance)
     except (RecordError, StatisticsError) as error:
         return _with(base, Verdict.NOT_MEASURED, error.message, error.hint or _MEASURE_AGAIN)
-    return conclude(measured, base, max_minutes=settings.max_minutes, tolerance=tolerance)
 
 
 def missing_baseline(cell: Cell) -> CellResult:
@@ -102,14 +104,15 @@ def _measured(record: RunRecord, reference: Reference, budget: Budget) -> Measur
 
 def _facts(record: RunRecord, checks: Sequence[EvidenceCheck]) -> CellResult:
     """What is true of a record whatever its verdict."""
+    seconds = record.seconds + (record.confirmation.seconds if record.confirmation else 0)
     return CellResult(
         cell=record.cell,
         verdict=Verdict.NOT_MEASURED,
         reason="",
         samples_generated=record.generated,
         samples_budget=record.max_repeats * len(record.questions),
-        seconds=record.seconds,
-        gpu_minutes=record.seconds * record.gpus / 60,
+        seconds=seconds,
+        gpu_minutes=seconds * record.gpus / 60,
         threshold=record.threshold,
         evidence=record.evidence,
         evidence_checks=tuple(checks),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from gate.decide.budget import Budget
+from gate.decide.confirm import Reconsidered, reconsider
 from gate.decide.live import looks_taken
 from gate.decide.ratchet import against_anchor, drifted_words
 from gate.decide.side import tally_of, warnings
 from gate.decide.words import count, points, signed_points
-from gate.model import CellResult, Reference, RunRecord, Verdict
+from gate.model import CellResult, EvidenceCheck, Reference, RunRecord, Verdict
 from gate.stats.boundaries import boundaries, sequential_p
 from gate.stats.planning import repeats_to_decide
 from gate.stats.sequential import Course, SequencePlan
@@ -19,13 +20,17 @@ INTERVAL_ALPHA: Final = 0.025
 
 
 class Measured(NamedTuple):
-    """A record that holds together, what it is compared with, and its looks."""
+    """A record that holds together, what it is compared with, and its looks.
+
+    `base_checks` is `expect` against what the base build of a confirmation reported.
+    """
 
     record: RunRecord
     reference: Reference
     budget: Budget
     plan: SequencePlan
     course: Course
+    base_checks: tuple[EvidenceCheck, ...] = ()
 
     @property
     def last(self) -> int:
@@ -45,6 +50,10 @@ def conclude(
         tolerance: of the old rule.
     """
     verdict, reason, next_step = _verdict(measured, max_minutes)
+    confirmed: tuple[str, ...] = ()
+    if verdict is Verdict.REGRESSION and measured.record.confirmation is not None:
+        verdict, reason, next_step, note = _reconsidered(measured, reason, next_step)
+        confirmed = (note,)
     said = {"verdict": verdict, "reason": reason, "next_step": next_step}
     if verdict is Verdict.NOT_MEASURED:
         return base.model_copy(update=said)  # half a run has no score that anybody should read
@@ -53,12 +62,25 @@ def conclude(
     if anchor is not None and anchor.dropped and verdict is not Verdict.REGRESSION:
         reason, next_step = drifted_words(anchor, str(measured.record.cell))
         said = {"verdict": Verdict.REGRESSION, "reason": reason, "next_step": next_step}
-    return base.model_copy(update=estimates | said)
+    return base.model_copy(update=estimates | said | {"notes": (*confirmed, *estimates["notes"])})
+
+
+def _reconsidered(measured: Measured, reason: str, next_step: str) -> Reconsidered:
+    record, reference, _, plan, _, checks = measured
+    return reconsider(
+        record,
+        reference,
+        plan,
+        measured.last,
+        tally_of(record, plan, measured.last),
+        checks=checks,
+        said=(reason, next_step),
+    )
 
 
 def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
     """Estimates at the last look taken."""
-    record, reference, budget, plan, course = measured
+    record, reference, budget, plan, course, _ = measured
     number = measured.last
     last = course.looks[number]
     used = plan.look_at[number]
@@ -99,7 +121,7 @@ def _notes(budget: Budget, plan: SequencePlan, number: int) -> tuple[str, ...]:
 
 def _verdict(measured: Measured, max_minutes: float | None) -> tuple[Verdict, str, str]:
     """Verdict, reason and next step."""
-    record, _, budget, plan, course = measured
+    record, _, budget, plan, course, _ = measured
     used = count(plan.look_at[measured.last], "sample")
     difference = float(course.looks[measured.last].difference)
     seen = f"{signed_points(difference)} after {used}"
@@ -132,7 +154,7 @@ def _verdict(measured: Measured, max_minutes: float | None) -> tuple[Verdict, st
 
 
 def _undecided(measured: Measured, seen: str, spent: str) -> tuple[Verdict, str, str]:
-    _, _, budget, plan, course = measured
+    _, _, budget, plan, course, _ = measured
     number, last = measured.last, course.looks[measured.last]
     tests = [(last.z_regression, plan.upper_regression), (last.z_pass, plan.upper_pass)]
     repeats = [
