@@ -238,3 +238,27 @@ def test_a_real_fallback_to_bf16_activations_is_caught():
         "fallback:moe_activation"
     ]
     assert "activation" in failed(check_evidence(evidence, {"activation": "fp8"}, ["moe_activation"]))
+
+
+@pytest.mark.parametrize("mode", ["eager", "cuda-graphs"])
+def test_a_real_nvidia_log_proves_what_a_dummy_gpt_oss_ran(mode: str):
+    evidence = evidence_of(f"vllm-0.22.1-h100-mxfp4-{mode}.log")
+    expected = {
+        "activation": "bf16",
+        "attention": "FLASH_ATTN",
+        "enforce_eager": str(mode == "eager"),
+        "engine_version": "0.22.1",
+        "kv_cache_dtype": "auto",
+        "load_format": "dummy",
+        "moe": "TRITON",
+        "quantization": "gpt_oss_mxfp4",
+        "tp": "1",
+    }
+    assert {fact: evidence.facts.get(fact) for fact in expected} == expected
+    assert evidence.fallbacks == ()
+
+
+def test_a_config_for_rocm_is_not_satisfied_by_an_nvidia_log():
+    evidence = evidence_of("vllm-0.22.1-h100-mxfp4-eager.log")
+    checks = check_evidence(evidence, {"moe": "AITER_MXFP4_FP8", "scheme": "w_mxfp4_a_fp8", "tp": "1"}, [])
+    assert failed(checks) == ["moe", "scheme"]
