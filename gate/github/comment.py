@@ -44,7 +44,8 @@ class StickyComment:
 
     def find(self) -> Marker | None:
         """The marker of the comment that is there."""
-        return next((marker for _, marker in _ours(self._hub, self._pull)), None)
+        found = sticky_on(self._hub, self._pull)
+        return found[1] if found else None
 
     def write(self, body_of: Body) -> IssueComment:
         """Write the comment, or change the one that is there; afterwards there is exactly one.
@@ -102,6 +103,11 @@ class StickyComment:
         text = body_of(marker)
         if comment.body != text:
             comment.edit(text)
+
+
+def sticky_on(hub: Hub, pull: PullRequest) -> tuple[IssueComment, Marker] | None:
+    """The comment that is there, and what its marker says."""
+    return next(iter(_ours(hub, pull)), None)
 
 
 def _ours(hub: Hub, pull: PullRequest) -> Sequence[tuple[IssueComment, Marker]]:
