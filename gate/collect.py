@@ -113,7 +113,7 @@ def collect_baselines(request: RunRequest, collection: Collection, progress: Pro
         # Not before the store has them: until then the journal is all that a full disk leaves of hours.
         job.outputs.journal(record.cell).unlink(missing_ok=True)
 
-    measure_runs(specs, found, request, collection, progress, done=add)
+    measure_runs(specs, found, request, collection, progress, done=add).finish()
     return tuple(added)
 
 
@@ -125,10 +125,13 @@ def measure_runs(
     progress: Progress,
     *,
     done: Callable[[Job, RunRecord], None],
-) -> None:
+) -> Declaration:
     """Measure every run of a collection that is not measured yet, and hand each record to `done`.
 
     `done` gets the records of an interrupted collection again: it has to know which it took already.
+
+    Returns:
+        What the collection declared, to be finished once its records are where they belong.
 
     Raises:
         MeasurementError: an engine failed, or did not run what the config says.
@@ -146,7 +149,7 @@ def measure_runs(
         asyncio.run(_measure_all(jobs, request, progress, done))
     finally:
         progress.close()
-    declaration.finish()
+    return declaration
 
 
 def add_to_store(path: Path, record: RunRecord, collection: Collection, *, first: bool) -> Added:

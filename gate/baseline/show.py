@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from gate.baseline.pool import current_runs, pool, runs_homogeneity
 from gate.baseline.store import baseline_files, load
-from gate.errors import BaselineError, Exit
+from gate.errors import Exit
 from gate.model import Baseline
 
 Z_95: Final = 1.959964
@@ -80,18 +79,7 @@ def rows(root: Path, pattern: str = "*") -> tuple[Row, ...]:
     Raises:
         BaselineError: a file is wrong, or no cell matches.
     """
-    found = tuple(
-        row_of(load(path))
-        for path in baseline_files(root)
-        if fnmatchcase(path.relative_to(root).with_suffix("").as_posix(), pattern)
-    )
-    if not found:
-        raise BaselineError(
-            f"holds no baseline of a cell like {pattern!r}",
-            where=str(root),
-            hint="`gate baseline collect CONFIG` makes one",
-        )
-    return found
+    return tuple(row_of(load(path)) for path in baseline_files(root, (pattern,)))
 
 
 def table(found: tuple[Row, ...]) -> str:

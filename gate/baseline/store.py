@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,10 +34,32 @@ def baseline_path(root: Path, cell: Cell) -> Path:
     return root / cell.arch / cell.config / f"{cell.backend}.json"
 
 
-def baseline_files(root: Path) -> tuple[Path, ...]:
-    """Every baseline under `root`, ordered by path; probes and calibrations are not baselines."""
+def baseline_files(root: Path, patterns: Sequence[str] = ()) -> tuple[Path, ...]:
+    """The baselines under `root`, ordered by path; probes and calibrations are none.
+
+    Args:
+        root: the store.
+        patterns: only of these cells (`matches`); all where empty.
+
+    Raises:
+        BaselineError: a pattern fits no baseline.
+    """
     found = sorted(root.glob("*/*/*.json"))
-    return tuple(p for p in found if not p.stem.endswith(SIDECARS) and not p.name.startswith("."))
+    files = [p for p in found if not p.stem.endswith(SIDECARS) and not p.name.startswith(".")]
+    cells = {path: path.relative_to(root).with_suffix("").as_posix() for path in files}
+    for pattern in patterns:
+        if not any(matches(cell, pattern) for cell in cells.values()):
+            raise BaselineError(
+                f"holds no baseline of a cell like {pattern!r}",
+                where=str(root),
+                hint="`gate baseline collect CONFIG` makes one",
+            )
+    return tuple(p for p in files if not patterns or any(matches(cells[p], q) for q in patterns))
+
+
+def matches(cell: str, pattern: str) -> bool:
+    """Whether a cell `arch/config/backend` fits a glob; one without a slash may fit any of the three."""
+    return any(fnmatchcase(part, pattern) for part in ([cell] if "/" in pattern else cell.split("/")))
 
 
 def load(path: Path) -> Baseline:

@@ -13,7 +13,7 @@ from gate.config import GateSettings
 from gate.decide.budget import Budget, plan_budget, plan_sequence
 from gate.decide.conclusion import Measured, conclude
 from gate.decide.declared import check_course, check_declared
-from gate.decide.words import count
+from gate.decide.words import count, something_else_ran
 from gate.errors import RecordError, StatisticsError
 from gate.model import Cell, CellResult, EvidenceCheck, Reference, RunRecord, Verdict
 from gate.stats.sequential import follow
@@ -59,7 +59,7 @@ def decide_cell(
         return _with(base, Verdict.NOT_MEASURED, record.failure.message, advice)
     failed = [check for check in checks if not check.ok]
     if failed:
-        return _with(base, Verdict.NOT_MEASURED, _what_ran(failed), _AFTER_FAILURE["evidence"])
+        return _with(base, Verdict.NOT_MEASURED, something_else_ran(failed), _AFTER_FAILURE["evidence"])
     if reference is None:
         return base.model_copy(update=_no_baseline(record.cell))
     differences = _differences(record, reference)
@@ -122,13 +122,6 @@ def _facts(record: RunRecord, checks: Sequence[EvidenceCheck]) -> CellResult:
 
 def _with(base: CellResult, verdict: Verdict, reason: str, next_step: str) -> CellResult:
     return base.model_copy(update={"verdict": verdict, "reason": reason, "next_step": next_step})
-
-
-def _what_ran(failed: Sequence[EvidenceCheck]) -> str:
-    found = "; ".join(
-        f"{c.fact}: expected {c.expected}, the engine reported {c.found or 'nothing'}" for c in failed
-    )
-    return f"something else ran ({found})"
 
 
 def _no_baseline(cell: Cell) -> dict[str, Any]:

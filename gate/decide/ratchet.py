@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gate.decide.side import Tally
 from gate.decide.words import signed_points
@@ -17,19 +18,40 @@ def against_anchor(tally: Tally, anchor: Anchor, terms: Terms) -> AnchorLook:
     Where the sequential test stopped cannot make it alarm more often: it stops early on a pass, which
     favours samples that score high, or on a regression, which fails the cell anyway.
     """
-    found = drop_statistics(
-        anchor.correct[tally.asked].astype(np.float64),
-        np.asarray(float(anchor.repeats)),
-        tally.correct.astype(np.float64),
-        np.asarray(float(tally.repeats)),
+    return drift(
+        anchor._replace(correct=anchor.correct[tally.asked]),
+        tally.correct,
+        tally.repeats,
         tolerated_loss=terms.tolerated_loss,
+        alpha=terms.alpha_anchor,
+    )
+
+
+def drift(
+    anchor: Anchor, correct: NDArray[np.int64], repeats: int, *, tolerated_loss: float, alpha: float
+) -> AnchorLook:
+    """The single test of these samples against the pinned runs.
+
+    Args:
+        anchor: counts of the questions at hand, shape (Q,).
+        correct: correct answers to each of them, shape (Q,).
+        repeats: samples of each.
+        tolerated_loss: d0.
+        alpha: error of this one test.
+    """
+    found = drop_statistics(
+        anchor.correct.astype(np.float64),
+        np.asarray(float(anchor.repeats)),
+        correct.astype(np.float64),
+        np.asarray(float(repeats)),
+        tolerated_loss=tolerated_loss,
     )
     return AnchorLook(
         runs=anchor.runs,
         repeats=anchor.repeats,
         difference=float(found.difference),
         p_value=float(found.p_value),
-        alpha=terms.alpha_anchor,
+        alpha=alpha,
     )
 
 

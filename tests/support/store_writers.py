@@ -18,7 +18,8 @@ from gate.baseline.collect import add_run
 from gate.baseline.store import load, save
 from gate.errors import BaselineError
 from gate.model import Baseline
-from tests.support.measured import baseline, run_record
+from tests.support.measured import CELL, baseline, run_record
+from tests.support.refreshing import TRITON, Checkout
 
 CHUNK = 128
 NOBODY = 65534
@@ -42,6 +43,32 @@ def killed_at_every_step(path: Path) -> None:
         found = load(path)
         print(step, "old" if found == old else "new" if found == new else "another", end=" ")
         print("killed" if os.WIFSIGNALED(status) else "saved")
+        if not os.WIFSIGNALED(status):
+            return
+
+
+def refresh_killed_at_every_step(folder: Path) -> None:
+    """Refresh two cells of a checkout made in `folder`, killed at step 0, 1, 2, ... until one gets through.
+
+    After each death, `step, first cell,second cell, end`: `load` finds the old baseline or the new one.
+    """
+    checkout = Checkout(folder)
+    cells = (CELL, TRITON)
+    checkout.stored(TRITON)
+    for seed, cell in enumerate(cells, start=7):
+        checkout.measured_of(cell, seed)
+    old = [load(checkout.path(cell)) for cell in cells]
+    for step in itertools.count():
+        child = os.fork()
+        if child == 0:
+            _die_at(step)
+            checkout.refresh(git=lambda _: "")
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        found = [load(checkout.path(cell)) for cell in cells]
+        grown = [len(f.runs) - len(o.runs) for f, o in zip(found, old, strict=True)]
+        states = [("old", "new", "another")[min(more, 2)] for more in grown]
+        print(step, ",".join(states), "killed" if os.WIFSIGNALED(status) else "saved")
         if not os.WIFSIGNALED(status):
             return
 
