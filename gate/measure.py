@@ -241,7 +241,7 @@ def _record(
         alpha=gate.alpha,
         alpha_pass=gate.alpha_pass,
         margin=plan.margin,
-        tolerated_loss=gate.tolerated_loss,
+        tolerated_loss=plan.tolerated_loss,
         baseline_repeats=reference.repeats if reference else 0,
         max_repeats=plan.max_repeats,
         baseline_sha256=reference.sha256 if reference else None,

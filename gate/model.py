@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # numpy takes longer to import than `gate --help` may take al
 RECORD_SCHEMA: Final = "vllm-eval-gate/run-record/1"
 CONFIRMATION_REPEATS: Final = 16
 BASELINE_SCHEMA: Final = "vllm-eval-gate/baseline/2"
+CALIBRATION_SCHEMA: Final = "vllm-eval-gate/calibration/1"
 REPORT_SCHEMA: Final = "vllm-eval-gate/report/1"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}$")]
@@ -266,6 +267,52 @@ class Baseline(Frozen):
     history: tuple[Acceptance, ...] = ()
 
 
+class CalibratedRun(Frozen):
+    """One of the runs of one build that a calibration rests on."""
+
+    id: str
+    repeats: int = Field(ge=1)
+    score: float
+
+
+class FalseAlarms(Frozen):
+    """How often a cell fails although nothing changed.
+
+    `nominal` is what its test promises, `expected` what the runs' scatter makes of it with the tolerated loss
+    that was calibrated, `untreated` without; `measured` is the share of alarms without it when each of `runs`
+    runs of one build is judged against the others, in many random orders.
+    """
+
+    nominal: float
+    untreated: float
+    expected: float
+    measured: float
+    runs: int
+
+
+class Calibration(Frozen):
+    """The content of baselines/<arch>/<config>/<backend>.calibration.json (made by `gate calibrate`).
+
+    `deviation`, with its 95 % interval, is what runs of one build differ by beyond sampling; `tolerated_loss`
+    the d0 that undoes it for the gate of `plan`. `flip_rate`, for greedy decoding: how often two runs answer
+    a question differently.
+    """
+
+    schema_: Literal["vllm-eval-gate/calibration/1"] = Field(default=CALIBRATION_SCHEMA, alias="schema")
+    cell: Cell
+    fingerprint_sha256: Sha256
+    questions: int = Field(ge=1)
+    runs: tuple[CalibratedRun, ...]
+    plan: dict[str, float]
+    within: float
+    deviation: float = Field(ge=0)
+    deviation_interval: tuple[float, float]
+    tolerated_loss: float = Field(ge=0, lt=1)
+    false_alarms: FalseAlarms
+    flip_rate: float | None = None
+    gate_version: str
+
+
 class Anchor(NamedTuple):
     """The pinned runs, pooled: `correct` (Q,) out of `repeats` samples of each question."""
 
@@ -280,7 +327,7 @@ class Reference(NamedTuple):
     Shapes: the arrays are (Q,), in the order of `questions`; `correct` and `invalid` count out of `repeats`
     samples of each question, `tokens` is their mean length. `finish` counts all Q x repeats samples.
     `sha256` is that of the baseline file's bytes. `anchor` is what slow drift is measured against, where
-    something is pinned that the pool does not hold.
+    something is pinned that the pool does not hold; `calibration` is what lies beside the file.
     """
 
     questions: tuple[str, ...]
@@ -292,6 +339,7 @@ class Reference(NamedTuple):
     sha256: str
     fingerprint: Fingerprint
     anchor: Anchor | None = None
+    calibration: Calibration | None = None
 
 
 class AnchorLook(Frozen):
@@ -353,6 +401,8 @@ class CellResult(Frozen):
     invalid_rate: float | None = None
     looks: tuple[Look, ...] = ()
     anchor: AnchorLook | None = None
+    tolerated_loss: float = 0.0
+    false_alarms: FalseAlarms | None = None
     threshold: float | None = None
     old_rule_passes: bool | None = None
     evidence: Evidence = Evidence()

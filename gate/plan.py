@@ -58,6 +58,11 @@ class Plan:
         return self.budget.margin if self.budget else self.spec.gate.margin
 
     @property
+    def tolerated_loss(self) -> float:
+        """d0: the config's, or the larger one that was measured (`gate calibrate`)."""
+        return self.budget.tolerated_loss if self.budget else self.spec.gate.tolerated_loss
+
+    @property
     def comparable(self) -> bool:
         """Whether there is a baseline of the same fingerprint: without one no GPU minute is spent."""
         return self.reference is not None and not self.reference.fingerprint.differences(self.fingerprint)
@@ -79,7 +84,7 @@ class Plan:
             "alpha": gate.alpha,
             "alpha_pass": gate.alpha_pass,
             "margin": self.margin,
-            "tolerated_loss": gate.tolerated_loss,
+            "tolerated_loss": self.tolerated_loss,
         }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from gate.baseline.calibration import load_calibration
 from gate.baseline.check import FINISH_NAMES
 from gate.baseline.store import baseline_path, load, sha256
 from gate.errors import BaselineError
@@ -111,7 +112,9 @@ def reference_of(root: Path, cell: Cell) -> Reference | None:
     if not path.exists():
         return None
     baseline = load(path)
-    return pool(baseline) if current_runs(baseline) else None
+    if not current_runs(baseline):
+        return None
+    return pool(baseline)._replace(calibration=load_calibration(path, baseline.fingerprint))
 
 
 def _pooled(baseline: Baseline, runs: tuple[BaselineRun, ...]) -> Reference:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from gate.baseline.calibration import load_calibration
 from gate.baseline.pool import current_runs, require_homogeneous
 from gate.baseline.store import SIDECARS, baseline_files, load
 from gate.errors import BaselineError, Exit
@@ -50,7 +51,9 @@ def verify_command(root: Path, *, as_json: bool, write: Callable[[str], None]) -
 
 def _verified(path: Path) -> Verified:
     try:
-        runs = current_runs(load(path))
+        baseline = load(path)
+        load_calibration(path, baseline.fingerprint)
+        runs = current_runs(baseline)
         agreement = require_homogeneous(runs, where=str(path))
     except BaselineError as problem:
         return Verified(path, str(problem))

@@ -34,6 +34,7 @@ app.command()(baselines.refresh)
 app.command()(statistics.boundaries)
 app.command()(statistics.power)
 app.command()(statistics.simulate)
+app.command()(statistics.calibrate)
 
 config_app = _group("Validate configs and lists.")
 config_app.command("check")(configs.config_check)

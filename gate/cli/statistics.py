@@ -1,4 +1,4 @@
-"""Commands that plan and prove the statistics: `boundaries`, `power`, `simulate`."""
+"""Commands that plan and prove the statistics: `boundaries`, `calibrate`, `power`, `simulate`."""
 
 from __future__ import annotations
 
@@ -126,3 +126,37 @@ def simulate(
         print_table(simulation_rows(summary))
         for line in simulation_words(summary):
             typer.echo(line)
+
+
+def calibrate(
+    baseline: Annotated[Path, typer.Argument(help="a baseline file; the calibration is written beside it")],
+    records: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="run records of more runs of that build: files or folders"),
+    ] = None,
+    margin: Annotated[float, typer.Option(help="the drop to rule out")] = 0.03,
+    cells: Annotated[int, typer.Option(min=1, help="cells that share alpha (C)")] = 1,
+    alpha: Annotated[float, typer.Option(help="false alarms of a whole run")] = 0.01,
+    alpha_pass: Annotated[float, typer.Option(help="false passes of one cell")] = 0.05,
+    max_repeats: Annotated[
+        int | None, typer.Option(min=1, help="budget; default: what the margin takes")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="write nothing")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what runs of one build differ by, and the loss to tolerate so that alarms stay rare."""
+    from gate.baseline.calibration import save_calibration
+    from gate.calibrate import CalibrationRequest, calibrate, calibration_rows, calibration_words
+
+    request = CalibrationRequest(
+        baseline, tuple(records or ()), margin, cells, alpha, alpha_pass, max_repeats
+    )
+    found = calibrate(request)
+    written = None if dry_run else save_calibration(baseline, found)
+    if as_json:
+        print_json(found.model_dump(mode="json", by_alias=True))
+    else:
+        print_table(calibration_rows(found))
+        for line in calibration_words(found):
+            typer.echo(line)
+        typer.echo(written or "nothing was written")

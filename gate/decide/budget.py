@@ -84,6 +84,16 @@ def plan_budget(
         raise StatisticsError(error.message, where=where, hint=error.hint) from error
 
 
+def tolerated_loss_of(reference: Reference, settings: GateSettings) -> float:
+    """d0: what the config tolerates, or what runs of one build differ by where that is more.
+
+    The larger of both: a config cannot make the gate alarm at what its own runs scatter by, and a calibration
+    cannot take back what somebody decided to tolerate.
+    """
+    measured = reference.calibration.tolerated_loss if reference.calibration else 0.0
+    return max(settings.tolerated_loss, measured)
+
+
 def plan_sequence(reference: Reference, budget: Budget, *, question_order_seed: str) -> SequencePlan:
     """Blocks, looks and boundaries of one cell under its budget.
 
@@ -116,12 +126,18 @@ def _plan(
                 "with --accept-wider-margin",
             )
         _check_margin(accuracy, margin, chance)
-    drop = settings.tolerated_loss + planning.detectable_drop(design, cap)
+    tolerated = tolerated_loss_of(reference, settings)
+    if tolerated >= margin:
+        raise StatisticsError(
+            f"a loss of {points(tolerated)} is tolerated, no less than the margin of {points(margin)}",
+            hint="widen the margin, or find out what runs of one build differ by (`gate calibrate`)",
+        )
+    drop = tolerated + planning.detectable_drop(design, cap)
     return Budget(
         max_repeats=cap,
         needed_repeats=needed,
         margin=margin,
-        tolerated_loss=settings.tolerated_loss,
+        tolerated_loss=tolerated,
         alpha=settings.alpha,
         family_size=family_size,
         alpha_pass=settings.alpha_pass,

@@ -98,6 +98,8 @@ def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
         "interval": (max(difference - half, -1.0), min(difference + half, 1.0)),
         "p_value": sequential_p(plan.times, evidence),
         "margin": budget.margin,
+        "tolerated_loss": budget.tolerated_loss,
+        "false_alarms": reference.calibration and reference.calibration.false_alarms,
         "detectable_drop": budget.detectable_drop,
         "samples_used": used,
         "samples_budget": budget.samples,

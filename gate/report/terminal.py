@@ -84,6 +84,8 @@ def _lines(cell: CellResult) -> Iterator[tuple[str, str]]:
         return
     if cell.p_value is not None:
         yield "how sure", words.certainty(cell.p_value)
+    if words.measured_false_alarms(cell):
+        yield "measured false-alarm rate", words.measured_false_alarms(cell)
     if words.old_rule(cell):
         yield "old rule", words.old_rule(cell)
     for check in cell.evidence_checks:

@@ -221,6 +221,19 @@ def against_anchor(cell: CellResult) -> str:
     )
 
 
+def measured_false_alarms(cell: CellResult) -> str:
+    """What `gate calibrate` found, in one line; empty where nobody ran it."""
+    found = cell.false_alarms
+    if found is None:
+        return ""
+    tolerated = f" with {points(cell.tolerated_loss)} tolerated" if cell.tolerated_loss else ""
+    return (
+        f"{percent(found.measured, 2)} over {found.runs} runs of one build, expected "
+        f"{percent(found.expected, 2)}{tolerated} ({percent(found.untreated, 2)} without), "
+        f"nominal {percent(found.nominal, 2)}"
+    )
+
+
 def could_see(cell: CellResult) -> str:
     """The drop that would be caught nine times in ten; empty where it is not known."""
     if cell.detectable_drop is None:

@@ -114,6 +114,24 @@ def spent_boundaries(times: Sequence[float], spent: Sequence[float]) -> tuple[fl
     return tuple(found)
 
 
+def exit_probability(times: Sequence[float], upper: Sequence[float], drift: float) -> float:
+    """Probability that Z reaches an upper boundary, where its mean at time t is drift sqrt(t).
+
+    Raises:
+        StatisticsError: boundaries that are not one a look.
+    """
+    if len(times) != len(upper) or not times:
+        raise StatisticsError(f"{len(upper)} boundaries for {len(times)} looks")
+    reached = float(ndtr(drift * math.sqrt(times[0]) - upper[0]))
+    density = None
+    for k in range(1, len(times)):
+        density = _density(times, k - 1, upper[k - 1], density, drift)
+        length = times[k] - times[k - 1]
+        away = density.nodes + drift * length - upper[k] * math.sqrt(times[k])
+        reached += float(density.mass @ ndtr(away / math.sqrt(length)))
+    return reached
+
+
 def sequential_p(times: tuple[float, ...], z: Sequence[float]) -> float:
     """The smallest level whose boundary is crossed at or before the last look taken.
 
@@ -151,13 +169,16 @@ def _level(inverse: CubicSpline, value: float) -> float:
     return float(inverse(min(value, inverse.x[-1])))
 
 
-def _density(times: Sequence[float], k: int, boundary: float, previous: _Density | None) -> _Density:
+def _density(
+    times: Sequence[float], k: int, boundary: float, previous: _Density | None, drift: float = 0.0
+) -> _Density:
     """Of the paths that go on after look k, from that of the paths that went on after the look before."""
     nodes, weights = _grid(times, k, boundary)
     if previous is None:
-        return _Density(nodes, weights * _normal_density(nodes, math.sqrt(times[0])))
-    step = math.sqrt(times[k] - times[k - 1])
-    arrivals = _normal_density(nodes[:, None] - previous.nodes, step) @ previous.mass
+        return _Density(nodes, weights * _normal_density(nodes - drift * times[0], math.sqrt(times[0])))
+    length = times[k] - times[k - 1]
+    moved = nodes[:, None] - previous.nodes - drift * length
+    arrivals = _normal_density(moved, math.sqrt(length)) @ previous.mass
     return _Density(nodes, weights * arrivals)
 
 

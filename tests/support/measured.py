@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from gate.baseline.calibration import fingerprint_sha256
 from gate.baseline.collect import add_run
-from gate.model import Baseline, Cell, Evidence, Fingerprint, RunRecord, sha256_of
+from gate.model import Baseline, Calibration, Cell, Evidence, Fingerprint, RunRecord, sha256_of
 
 CELL = Cell(arch="gfx950", config="gpt-oss-20b", backend="aiter")
 PROVENANCE = {"gate_version": "0.1.0", "commit": "a" * 40, "date": "2026-11-23T10:00:00+00:00"}
@@ -127,3 +128,27 @@ def baseline(runs: int = 2, **settings: Any) -> Baseline:
         )
     assert grown is not None
     return grown
+
+
+def calibration(**changes: Any) -> Calibration:
+    """A calibration of the made-up cell over 60 questions."""
+    values: dict[str, Any] = {
+        "cell": CELL,
+        "fingerprint_sha256": fingerprint_sha256(fingerprint(question_ids(60))),
+        "questions": 60,
+        "runs": [],
+        "plan": {},
+        "within": 0.1,
+        "deviation": 0.01,
+        "deviation_interval": [0.001, 0.04],
+        "tolerated_loss": 0.02,
+        "false_alarms": {
+            "nominal": 0.01,
+            "untreated": 0.03,
+            "expected": 0.01,
+            "measured": 0.02,
+            "runs": 4,
+        },
+        "gate_version": "0.1.0",
+    }
+    return Calibration.model_validate(values | changes)

@@ -7,6 +7,7 @@ from gate.config import GateSettings
 from gate.decide import plan_budget, plan_sequence
 from gate.errors import StatisticsError
 from gate.stats.planning import repeats_for
+from tests.support.measured import calibration
 
 
 def refusal(world, settings=None, correct=None, repeats=32, **changes):
@@ -26,6 +27,21 @@ def test_the_budget_is_what_the_margin_takes(world):
 def test_a_tolerated_loss_adds_to_the_drop_that_is_found(world):
     budget = plan_budget(world.reference, GateSettings(margin=0.05, tolerated_loss=0.01), family_size=1)
     assert budget.detectable_drop == pytest.approx(world.budget.detectable_drop + 0.01)
+
+
+@pytest.mark.parametrize(
+    ("config", "measured", "tolerated"), [(0.01, 0.004, 0.01), (0.01, 0.02, 0.02), (0.0, 0.0, 0.0)]
+)
+def test_the_larger_of_what_is_allowed_and_what_was_measured_is_tolerated(world, config, measured, tolerated):
+    reference = world.reference._replace(calibration=calibration(tolerated_loss=measured))
+    settings = GateSettings(margin=0.05, tolerated_loss=config)
+    assert plan_budget(reference, settings, family_size=1).terms.tolerated_loss == tolerated
+
+
+def test_a_loss_that_reaches_the_margin_is_not_tolerated(world):
+    reference = world.reference._replace(calibration=calibration(tolerated_loss=0.05))
+    with pytest.raises(StatisticsError, match=r"5.0 points is tolerated, no less than the margin"):
+        plan_budget(reference, world.settings, family_size=1)
 
 
 def test_alpha_is_split_over_the_cells_of_the_run(world):

@@ -93,9 +93,14 @@ def test_a_drop_against_the_current_baseline_stays_the_reason(pinned):
 
 
 def test_a_tolerated_loss_is_tolerated_since_the_anchor_too(world_of):
-    tolerant = anchored(world_of, 0.12, GateSettings(margin=0.055, tolerated_loss=0.2))
-    result = decided(tolerant, live(tolerant, 0.0))
+    strict = anchored(world_of, 0.06)
+    tolerant = anchored(world_of, 0.06, GateSettings(margin=0.055, tolerated_loss=0.05))
+    record = live(tolerant, 0.01)
+    result = decided(tolerant, record)
     assert result.verdict is Verdict.PASS
+    assert not result.anchor.dropped
+    declared = record.model_copy(update={"tolerated_loss": 0.0})
+    assert decided(strict, declared).anchor.p_value < 0.1
     assert result.anchor.p_value > 0.5
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from gate.model import AnchorLook, Cell, Evidence, EvidenceCheck, Verdict
+from gate.model import AnchorLook, Cell, Evidence, EvidenceCheck, FalseAlarms, Verdict
 from gate.report.context import Context
 from gate.report.markdown import LIMIT, render_markdown
 from tests.support import reports
@@ -42,6 +42,12 @@ def test_a_cell_says_in_one_line_how_far_it_is_from_the_anchor():
     cell = reports.passed().model_copy(update={"anchor": look})
     lines = render_markdown(reports.report_of(cell)).splitlines()
     assert len([line for line in lines if line.startswith("- **Since the anchor:** ")]) == 1
+
+
+def test_a_calibrated_cell_prints_its_measured_false_alarm_rate():
+    found = FalseAlarms(nominal=0.01, untreated=0.02, expected=0.01, measured=0.015, runs=6)
+    cell = reports.passed().model_copy(update={"false_alarms": found})
+    assert "- **Measured false-alarm rate:** 1.50 %" in render_markdown(reports.report_of(cell))
 
 
 def test_the_first_line_is_the_verdict_in_words():

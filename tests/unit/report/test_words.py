@@ -2,7 +2,7 @@
 
 import pytest
 
-from gate.model import AnchorLook, Verdict
+from gate.model import AnchorLook, FalseAlarms, Verdict
 from gate.report import words
 from tests.support import reports
 
@@ -119,6 +119,16 @@ def test_the_look_against_the_anchor_takes_one_line():
         cell.model_copy(update={"anchor": calm})
     )
     assert words.against_anchor(reports.passed()) == ""
+
+
+def test_the_measured_false_alarm_rate_takes_one_line():
+    found = FalseAlarms(nominal=0.01, untreated=0.0225, expected=0.00998, measured=0.0175, runs=6)
+    cell = reports.passed().model_copy(update={"false_alarms": found, "tolerated_loss": 0.0032})
+    assert words.measured_false_alarms(cell) == (
+        "1.75 % over 6 runs of one build, expected 1.00 % with 0.3 points tolerated (2.25 % without), "
+        "nominal 1.00 %"
+    )
+    assert words.measured_false_alarms(reports.passed()) == ""
 
 
 def test_a_reason_ends_as_a_sentence():
