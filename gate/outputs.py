@@ -51,8 +51,13 @@ class Outputs:
 
     def forget(self, cells: Iterable[Cell]) -> None:
         """Remove an earlier run's report and its records of these cells: they are not this run's."""
-        for path in (self.report_json, self.report_markdown, *(record_path(self.records, c) for c in cells)):
+        for path in (*self.reports, *(record_path(self.records, c) for c in cells)):
             path.unlink(missing_ok=True)
+
+    @property
+    def reports(self) -> tuple[Path, ...]:
+        """Every form of the report."""
+        return self.report_json, self.report_markdown, self.report_junit, self.badge
 
     @property
     def report_json(self) -> Path:
@@ -63,6 +68,16 @@ class Outputs:
     def report_markdown(self) -> Path:
         """The report for reviewers."""
         return self.root / "report.md"
+
+    @property
+    def report_junit(self) -> Path:
+        """The report for CI that shows test results."""
+        return self.root / "report.junit.xml"
+
+    @property
+    def badge(self) -> Path:
+        """The verdict for a badge."""
+        return self.root / "badge.json"
 
 
 _ELSEWHERE: Final = "give another folder with --out"

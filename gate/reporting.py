@@ -12,6 +12,8 @@ from gate.files import replace
 from gate.fingerprint import gate_version
 from gate.model import CellResult, GateReport, Verdict
 from gate.outputs import Outputs
+from gate.report.badge import render_badge
+from gate.report.junit import render_junit
 from gate.report.markdown import render_markdown
 from gate.report.schema import report_json
 
@@ -78,6 +80,8 @@ def assemble(
 
 
 def write_report(outputs: Outputs, report: GateReport) -> None:
-    """Write report.json and report.md, each all at once."""
+    """Write every form of the report, each all at once."""
     replace(outputs.report_json, report_json(report).encode())
     replace(outputs.report_markdown, render_markdown(report).encode())
+    replace(outputs.report_junit, render_junit(report).encode())
+    replace(outputs.badge, render_badge(report).encode())

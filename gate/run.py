@@ -78,7 +78,7 @@ class CellJob(NamedTuple):
 
 
 def run_cells(request: RunRequest, progress: Progress) -> GateReport:
-    """Plan, measure and decide every cell; write records, report.json and report.md below `out`.
+    """Plan, measure and decide every cell; write records and reports below `out`.
 
     Every cell is planned before the first engine starts: what can be refused costs no GPU minute.
 
