@@ -11,9 +11,10 @@ from typing import NamedTuple
 from gate.baseline.pool import reference_of
 from gate.cells import CellSpec
 from gate.check import results_of
+from gate.decide import unmeasured
 from gate.github.artifact import ArtifactError, read_artifacts
 from gate.github.received import Expected, Heads, Received, receive
-from gate.model import Cell, GateReport, Verdict
+from gate.model import Cell, CellResult, GateReport, Verdict
 from gate.reporting import assemble
 
 
@@ -59,7 +60,6 @@ def redecide(
     base: Base,
     heads: Heads,
     *,
-    check_stream: bool = True,
     now: datetime,
 ) -> Redecided:
     """Judge each expected cell from the record that arrived, if one did; nothing else turns it green.
@@ -67,42 +67,50 @@ def redecide(
     Args:
         artifacts: what the run's jobs uploaded; nothing in them is believed that can be checked.
         base: settings, baselines and cells.
-        heads: the commits that the run was about.
-        check_stream: whether the records' samples must be those of these commits.
+        heads: the commits that the run was about: a record of other samples is refused.
         now: the clock, with a time zone.
 
     Raises:
         BaselineError: a baseline of the base branch is wrong.
     """
-    selected = base.selected
-    expected = {spec.cell: Expected(spec, reference_of(base.baselines, spec.cell)) for spec in selected}
+    expected = {spec.cell: Expected(spec, reference_of(base.baselines, spec.cell)) for spec in base.selected}
     try:
-        files, broken = read_artifacts(artifacts), None
+        files = read_artifacts(artifacts)
     except ArtifactError as error:
-        files, broken = {}, f"what the run uploaded was refused: {error.message}"
-    received = receive(files, expected, heads if check_stream else None)
+        return refused(error, base, heads, now=now)
+    received = receive(files, expected, heads)
     results = results_of(
-        selected,
+        base.selected,
         received.records,
         lambda cell: expected[cell].reference,
-        len(selected),
-        refused=received.refused if broken is None else dict.fromkeys(expected, broken),
-    )
-    report = assemble(
-        results,
-        fail_on=base.fail_on,
-        commit=heads.head_sha,
-        family_size=max(1, len(selected)),
-        alpha=max((spec.gate.alpha for spec in base.specs), default=0.01),
-        now=now,
+        len(expected),
+        refused=received.refused,
     )
     known = {spec.cell for spec in base.specs}
     return Redecided(
-        report=report,
+        report=_report(results, base, heads, now),
         not_selected=base.not_selected,
         strangers=tuple(cell for cell in received.strangers if cell not in known),
         unreadable=received.unreadable,
         in_container=_all_in_container(received),
+    )
+
+
+def refused(error: ArtifactError, base: Base, heads: Heads, *, now: datetime) -> Redecided:
+    """What is left when nothing of what was uploaded may be read: no cell was measured."""
+    why = f"what the run uploaded was refused: {error.message}"
+    results = [unmeasured(spec.cell, why) for spec in base.selected]
+    return Redecided(_report(results, base, heads, now), base.not_selected, (), 0, in_container=False)
+
+
+def _report(results: Sequence[CellResult], base: Base, heads: Heads, now: datetime) -> GateReport:
+    return assemble(
+        results,
+        fail_on=base.fail_on,
+        commit=heads.head_sha,
+        family_size=max(1, len(results)),
+        alpha=max((spec.gate.alpha for spec in base.specs), default=0.01),
+        now=now,
     )
 
 

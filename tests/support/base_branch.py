@@ -39,8 +39,9 @@ CONFIG: dict[str, Any] = {
 class BaseBranch:
     """A folder with configs/c.yaml and baselines/ of its two cells."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, heads: Heads = HEADS) -> None:
         self.folder = folder
+        self.heads = heads
         self.config = folder / "configs/c.yaml"
         self.baselines = folder / "baselines"
         self.questions = question_ids(QUESTIONS)
@@ -77,7 +78,7 @@ class BaseBranch:
         assert reference is not None
         family = len(self.base().selected)
         budget = plan_budget(reference, spec.gate, family_size=family, chance=spec.task.chance)
-        stream = candidate_stream(*HEADS, str(spec.cell))
+        stream = candidate_stream(*self.heads, str(spec.cell))
         plan = plan_sequence(reference, budget, question_order_seed=stream)
         draw = Random(seed)  # noqa: S311
         chances = [min(max(k / reference.repeats + shift, 0), 1) for k in reference.correct]
@@ -103,7 +104,7 @@ class BaseBranch:
             "question_order_seed": stream,
             "stream": stream,
             "fingerprint": reference.fingerprint,
-            "provenance": {"launcher": "container", "commit": HEADS.head_sha},
+            "provenance": {"launcher": "container", "commit": self.heads.head_sha},
             "evidence": Evidence(facts={"moe": "AITER_MXFP4_FP8", "activation": "fp8"}, source="log"),
             "questions": self.questions,
             "look_at": plan.look_at,

@@ -31,6 +31,7 @@ def repository(fake: FakeGitHub) -> Repository:
 def fork(fake: FakeGitHub, repository: Repository) -> Repository:
     """A contributor's fork with a change on the branch `topic`."""
     made = fake.repository("contributor/engine", fork_of=repository)
+    made.git.fetch(repository.git, "refs/heads/main", "refs/heads/topic")
     made.git.commit_files("topic", {"kernel.py": "faster = True\n"})
     return made
 

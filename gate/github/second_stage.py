@@ -1,0 +1,126 @@
+"""The second stage, on a hosted runner: what a run uploaded is decided again, and posted.
+
+Nothing of the pull request is checked out or run here; the folder at hand is the base branch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
+
+from github.PullRequest import PullRequest
+
+from gate.cells import CellSpec, cells_of
+from gate.github.artifact import ArtifactError
+from gate.github.changes import changed_paths, touched
+from gate.github.checks import CHECK_NAME
+from gate.github.client import Hub, told
+from gate.github.download import fetch_artifacts
+from gate.github.publish import Published, Target, announce, publish
+from gate.github.pulls import head_of_run, pull_of, require_head
+from gate.github.received import Heads
+from gate.github.redecide import Base, redecide, refused
+from gate.github.run_event import RunEvent
+from gate.model import Cell, GateReport, Verdict
+from gate.report.context import Context, Place
+
+_HARNESS: Final = ("workflows", "the gate's pin", "more files than GitHub lists")
+"""Whoever changes one of these may have changed what measures."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the base branch says of reporting.
+
+    Args:
+        paths: its configs and lists, relative to its root.
+        baselines: its store.
+        fail_on: the verdicts that fail the check.
+        arch: of configs that no list maps to hardware.
+        workflow: path of the only workflow whose runs are reported on.
+        attested: whether that workflow measures with the pinned gate outside of the engine's container and
+            user, which only those who set up its runners can say.
+        check_name: of the check run.
+    """
+
+    paths: tuple[Path, ...]
+    baselines: Path
+    fail_on: tuple[Verdict, ...]
+    arch: str | None = None
+    workflow: str = ".github/workflows/gate.yml"
+    attested: bool = False
+    check_name: str = CHECK_NAME
+
+
+class Reported(NamedTuple):
+    """What was posted; no report and no verdict where a run has only begun."""
+
+    report: GateReport | None
+    published: Published | None
+    check_url: str
+
+
+def report_run(hub: Hub, stage: Stage, event: RunEvent, folder: Path, now: datetime) -> Reported:
+    """Announce a run that has begun; decide and post one that has ended, however it ended.
+
+    Raises:
+        HeadMovedError: the pull request has another head by now: nothing is posted.
+        GitHubError: it is a run of another workflow, no pull request has this head, or GitHub said no.
+        ConfigError, BaselineError: a file of the base branch is wrong.
+    """
+    with told(hub.name):
+        pull = _pull(hub, stage, event)
+        target = Target(event.head_sha, pull, event.url, stage.check_name)
+        if event.going_on:
+            return Reported(None, None, announce(hub, target))
+        changed = None if pull is None else changed_paths(pull)
+        specs = cells_of(stage.paths, arch=stage.arch)
+        base = Base(specs, stage.baselines, _event(event), changed, stage.fail_on)
+        heads = Heads(event.head_sha, event.base_sha if pull is None else pull.base.sha)
+        try:
+            found = redecide(fetch_artifacts(hub, event.run_id, folder), base, heads, now=now)
+        except ArtifactError as error:
+            found = refused(error, base, heads, now=now)
+    touches = () if pull is None else _touches(stage, changed)
+    context = Context(
+        head_sha=event.head_sha,
+        base_sha=heads.base_sha or None,
+        details_url=event.url,
+        attested=stage.attested and found.in_container and not set(touches) & set(_HARNESS),
+        touches=touches,
+        not_selected=found.not_selected,
+        unknown=found.strangers,
+        unreadable=found.unreadable,
+        places=_places(specs),
+        commands=pull is not None,
+    )
+    published = publish(hub, target, found.report, context)
+    return Reported(found.report, published, published.check_url)
+
+
+def _pull(hub: Hub, stage: Stage, event: RunEvent) -> PullRequest | None:
+    """The pull request that was measured, by what GitHub says of it; its head must be the one measured."""
+    if event.of_another_run:
+        head = head_of_run(hub, event.run_id, workflow=stage.workflow, event=event.measured_on)
+        return pull_of(hub, head) if event.measured_on == "pull_request" else None
+    if event.pull is None:
+        return None
+    pull = hub.repository.get_pull(event.pull)
+    require_head(pull, event.head_sha)
+    return pull
+
+
+def _event(event: RunEvent) -> str:
+    """The event that `when:` is asked about: a rerun of a pull request is one of the pull request."""
+    return "pull_request" if event.pull is not None else event.measured_on
+
+
+def _touches(stage: Stage, changed: tuple[str, ...] | None) -> tuple[str, ...]:
+    configs = [PurePosixPath(path.as_posix()) for path in stage.paths]
+    return touched(changed, configs, PurePosixPath(stage.baselines.as_posix()))
+
+
+def _places(specs: tuple[CellSpec, ...]) -> dict[Cell, Place]:
+    return {spec.cell: Place(spec.source, 1) for spec in specs if not Path(spec.source).is_absolute()}
