@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from gate.cells import CellSpec, cells_of
-from gate.errors import Exit, UsageError
+from gate.errors import Exit
 from gate.model import Evidence, EvidenceCheck
-from gate.serving.engine_log import check_evidence, read_evidence
+from gate.serving.engine_log import check_evidence, read_log
 
 # A log is the same on every architecture; the cell's arch is not looked at.
 ANY_ARCH = "any"
@@ -33,11 +34,7 @@ def attest_log(config: Path, backend: str, log: Path) -> Attested:
         ConfigError, UsageError: the config is wrong, has no such backend, or the log cannot be read.
     """
     (spec,) = cells_of([config], arch=ANY_ARCH, backends=[backend])
-    try:
-        with log.open(encoding="utf-8", errors="replace") as lines:
-            evidence = read_evidence(lines)
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(log)) from error
+    evidence = read_log(log)
     return Attested(evidence, checks_of(spec, evidence))
 
 
@@ -53,6 +50,17 @@ def attested_rows(found: Attested) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def checks_of(spec: CellSpec, evidence: Evidence) -> tuple[EvidenceCheck, ...]:
-    """What the engine reported, held against everything the config says must run."""
-    return check_evidence(evidence, spec.expect, spec.allow_fallback, environment=spec.env)
+def checks_of(
+    spec: CellSpec, evidence: Evidence, accept_unproven: Collection[str] = ()
+) -> tuple[EvidenceCheck, ...]:
+    """What the engine reported, held against everything the config says must run.
+
+    `accept_unproven` adds to the config's own.
+    """
+    return check_evidence(
+        evidence,
+        spec.expect,
+        spec.allow_fallback,
+        environment=spec.env,
+        accept_unproven={*spec.accept_unproven, *accept_unproven},
+    )

@@ -28,7 +28,7 @@ class CellSpec:
     `tolerance` are the old rule's. `max_concurrency` and `request_timeout_seconds` are vLLM's keys, None
     where the file leaves them to the gate. `list_name` is the list that named the config, `runner` the
     hardware that runners.yaml knows for it; all of `when` must hold; `notes` says which of the file's keys
-    this gate does not act on.
+    this gate does not act on. `accept_unproven` names the checks that nothing needs to confirm.
     """
 
     cell: Cell
@@ -54,6 +54,7 @@ class CellSpec:
     request_timeout_seconds: float | None = None
     list_name: str | None = None
     runner: Runner | None = None
+    accept_unproven: tuple[str, ...] = ()
     when: tuple[When, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -114,6 +115,7 @@ def spec_of(origin: Origin, loaded: LoadedConfig, name: str) -> CellSpec:
         request_timeout_seconds=_request_timeout(config, origin.arch),
         list_name=origin.list_name,
         runner=origin.runner,
+        accept_unproven=config.accept_unproven,
         when=tuple(condition for condition in conditions if condition is not None),
         notes=_notes(config),
     )

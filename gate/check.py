@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +32,7 @@ class CheckRequest:
     backends: tuple[str, ...] = ()
     family_size: int | None = None
     accept_wider_margin: bool = False
+    accept_unproven: tuple[str, ...] = ()
     fail_on: str | None = None
 
 
@@ -60,6 +61,7 @@ def check_records(request: CheckRequest) -> GateReport:
         partial(reference_of, request.baselines),
         family_size,
         accept_wider_margin=request.accept_wider_margin,
+        accept_unproven=request.accept_unproven,
     )
     return assemble(
         results,
@@ -78,16 +80,18 @@ def judge(
     family_size: int,
     *,
     accept_wider_margin: bool = False,
+    accept_unproven: Collection[str] = (),
 ) -> CellResult:
     """The verdict on one record, with the evidence it carries held against the config.
 
-    Whether a wider margin than the config's will do is for whoever asks, never for the record, to say.
+    Whether a wider margin than the config's, or less proof, will do is for whoever asks, never for the
+    record, to say.
     """
     fresh = record.confirmation
     return decide_cell(
         record,
         reference,
-        checks=checks_of(spec, record.evidence) if record.outcomes else (),
+        checks=checks_of(spec, record.evidence, accept_unproven) if record.outcomes else (),
         settings=spec.gate,
         family_size=family_size,
         chance=spec.task.chance,
@@ -105,6 +109,7 @@ def results_of(
     *,
     refused: Mapping[Cell, str] | None = None,
     accept_wider_margin: bool = False,
+    accept_unproven: Collection[str] = (),
 ) -> list[CellResult]:
     """One result for each expected cell: one that has no record is `not_measured`, never absent.
 
@@ -115,13 +120,22 @@ def results_of(
         family_size: C.
         refused: why a record that arrived is not among those that were found.
         accept_wider_margin: as recorded for this run.
+        accept_unproven: adds to the configs' own.
     """
     why, results = refused or {}, []
     for spec in specs:
         if spec.cell in found:
             record, baseline = found[spec.cell], reference(spec.cell)
-            accepted = accept_wider_margin
-            results.append(judge(spec, record, baseline, family_size, accept_wider_margin=accepted))
+            results.append(
+                judge(
+                    spec,
+                    record,
+                    baseline,
+                    family_size,
+                    accept_wider_margin=accept_wider_margin,
+                    accept_unproven=accept_unproven,
+                )
+            )
         else:
             results.append(unmeasured(spec.cell, why.get(spec.cell, NO_RECORD)))
     return results

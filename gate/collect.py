@@ -204,7 +204,9 @@ def _jobs(
             repeats=_repeats(collection, stored, spec),
             engine=request.engine.identity(found),
             provenance=provenance,
+            served=found.served(),
         )
+        plan = replace(plan, accept_unproven=request.accept_unproven)
         if stored is not None and not collection.terms.new_fingerprint:
             collect.check_same_measurement(stored, plan.fingerprint)
         for number in range(collection.runs):

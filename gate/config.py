@@ -20,6 +20,7 @@ from gate.config_values import (
     Revision,
     Seconds,
     ServerArgs,
+    Unproven,
 )
 from gate.document import Document, Value, parse_document, read_text
 from gate.errors import ConfigError
@@ -117,6 +118,7 @@ class Config(Frozen):
     gate: GateSettings = GateSettings()
     expect: Expect = Field(default_factory=dict)
     allow_fallback: Fallbacks = ()
+    accept_unproven: Unproven = ()
     trust_remote_code: bool = False
     when: When | None = None
     backends: dict[Name, BackendSettings] = Field(default_factory=dict, min_length=1)

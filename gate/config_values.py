@@ -8,9 +8,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 from pydantic.json_schema import WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gate.problems import UNKNOWN_FACT, UNKNOWN_FALLBACK
+from gate.problems import UNKNOWN_CHECK, UNKNOWN_FACT, UNKNOWN_FALLBACK
 from gate.server_args import ServerArgsError, parse
-from gate.serving.engine_log import EXPECT_KEYS, SHAPES
+from gate.serving.engine_log import EXPECT_KEYS, SHAPES, UNPROVEN
 
 __all__ = [
     "EXPECT_KEYS",
@@ -23,6 +23,7 @@ __all__ = [
     "Revision",
     "Seconds",
     "ServerArgs",
+    "Unproven",
 ]
 
 FALLBACKS: Final = frozenset(shape.fallback for shape in SHAPES if shape.fallback)
@@ -51,6 +52,13 @@ def _known_fallbacks(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _known_checks(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in UNPROVEN:
+            raise PydanticCustomError(UNKNOWN_CHECK, "unknown", {"key": name, "known": sorted(UNPROVEN)})
+    return names
+
+
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Revision = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
@@ -67,4 +75,10 @@ Fallbacks = Annotated[
     tuple[str, ...],
     AfterValidator(_known_fallbacks),
     WithJsonSchema({"type": "array", "items": {"enum": sorted(FALLBACKS)}}),
+]
+
+Unproven = Annotated[
+    tuple[str, ...],
+    AfterValidator(_known_checks),
+    WithJsonSchema({"type": "array", "items": {"enum": sorted(UNPROVEN)}}),
 ]

@@ -11,15 +11,16 @@ from gate.outputs import Outputs
 from gate.plan import Plan
 from gate.report.progress import Progress
 from gate.serving.launch import Launcher
+from gate.serving.remote import RemoteServer
 
-Ask = Callable[[Plan, Launcher, Outputs], Awaitable[RunRecord]]
+Ask = Callable[[Plan, Launcher | RemoteServer, Outputs], Awaitable[RunRecord]]
 
 
 class BaseBuild(NamedTuple):
     """What is asked of the base build, and how its engine is started."""
 
     plan: Plan
-    launcher: Launcher
+    launcher: Launcher | RemoteServer
 
     def placed(self, place: Place) -> BaseBuild:
         """The same on the GPUs of the cell that it confirms."""

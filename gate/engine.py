@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gate.cells import CellSpec
 from gate.errors import UsageError
+from gate.fingerprint import HUB_ID
 from gate.model import sha256_of
-from gate.plan import SERVED_MODEL, Plan
+from gate.plan import SERVED_MODEL, Plan, Served
 from gate.serving import gpu
 from gate.serving.docker import DockerContainer
 from gate.serving.environment import CONVERSATION_DATE_VARIABLE, inherited, is_secret
 from gate.serving.launch import Launcher, LocalProcess
+from gate.serving.remote import Address, Remote, RemoteEngine, RemoteServer, introduce, remote_engine
+from gate.serving.server import OnLine, Server, serve
 
 
 @dataclass(frozen=True)
@@ -24,14 +29,21 @@ class Found:
 
     engine: gpu.Engine | None
     machine: gpu.Machine
+    remote: Remote | None = None
 
     def arch(self) -> str:
         """The arch of this machine as the engine sees it; raises EngineError where nobody can tell."""
+        if self.remote is not None:
+            raise UsageError(
+                "which architecture the server runs on must be said",
+                where=self.remote.address.host,
+                hint="pass --arch, for example --arch gfx950",
+            )
         return gpu.detect_arch(self.engine, self.machine)
 
     def provenance(self) -> dict[str, str]:
         """Versions, driver and GPUs; `unknown` where nobody answers."""
-        return gpu.provenance(self.engine, self.machine)
+        return self.remote.provenance() if self.remote else gpu.provenance(self.engine, self.machine)
 
     def gpu_count(self) -> int:
         """How many GPUs this machine has; 0 where nobody describes one."""
@@ -39,16 +51,25 @@ class Found:
 
     def identity(self) -> dict[str, str]:
         """What of that is the engine's own, and not this machine's."""
+        if self.remote is not None:
+            return {**self.remote.provenance(), "served": self.remote.model.id}
         return gpu.identity(self.engine, self.machine)
+
+    def served(self) -> Served:
+        """Under which name the engine serves, and which date it tells the model."""
+        if self.remote is None:
+            return Served()
+        return Served(self.remote.model.id, self.remote.address.declared_date, by_config=False)
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """A command on this machine, or a container image; `env` holds NAME=VALUE words."""
+    """A command on this machine, a container image, or a server elsewhere; `env` holds NAME=VALUE words."""
 
     command: str = "vllm"
     image: str | None = None
     env: tuple[str, ...] = ()
+    address: Address | None = None
 
     def argv(self) -> list[str]:
         """The command as a list; raises UsageError where it cannot be split or does not exist."""
@@ -90,17 +111,26 @@ def find_out(choice: EngineChoice) -> Found:
     """Ask the engine's own Python, and the machine. Inside an image only the machine can be asked.
 
     Raises:
-        UsageError: the engine's command does not exist.
-        EngineError: its Python does not answer.
+        UsageError: the engine's command does not exist, or a server contradicts what is declared of it.
+        EngineError: its Python, or the server, does not answer.
     """
+    if choice.address is not None:
+        if choice.image or choice.env:
+            raise UsageError(
+                "--base-url is a server that runs already, where --engine-image and --engine-env do nothing",
+                hint="leave them out",
+            )
+        return Found(None, gpu.Machine((), (), (), None), introduce(choice.address))
     if choice.image:
         return Found(None, gpu.ask_machine())
     python = gpu.engine_python(choice.argv())
     return Found(gpu.ask_engine(python, inherited(os.environ)), gpu.ask_machine())
 
 
-def launcher_for(plan: Plan, choice: EngineChoice, hf_home: Path | None) -> Launcher:
-    """How the engine of one cell is started; `--engine-env` wins over the config's variables."""
+def launcher_for(plan: Plan, choice: EngineChoice, hf_home: Path | None) -> Launcher | RemoteServer:
+    """How the engine of one cell is started, or reached; `--engine-env` wins over the config's variables."""
+    if choice.address is not None:
+        return RemoteServer(choice.address)
     spec = plan.spec
     env = {**spec.env, **choice.environment()}
     if choice.image:
@@ -125,6 +155,39 @@ def launcher_for(plan: Plan, choice: EngineChoice, hf_home: Path | None) -> Laun
         preset=spec.launch_preset,
         trust_remote_code=spec.trust_remote_code,
     )
+
+
+def check_served(spec: CellSpec, found: Found, model: str | None) -> None:
+    """Refuse a server that says of itself that it serves something else than the config.
+
+    Raises:
+        UsageError: another model, or another longest context.
+    """
+    if found.remote is None:
+        return
+    root, length = found.remote.model.root, found.remote.model.max_model_len
+    # A path tells nothing: the same model lies elsewhere on every machine.
+    if root and HUB_ID.fullmatch(root) and root not in {spec.model_name, model}:
+        raise UsageError(
+            f"the server serves {root}, but the config's model is {spec.model_name}",
+            where=found.remote.address.host,
+            hint="start it with the config's model, or say with --model that this is the same one",
+        )
+    if None not in {spec.max_model_len, length} and spec.max_model_len != length:
+        raise UsageError(
+            f"the server's --max-model-len is {length}, the config's {spec.max_model_len}",
+            where=found.remote.address.host,
+            hint="start it with the config's server_args: `gate plan` prints them",
+        )
+
+
+def engine_of(
+    launcher: Launcher | RemoteServer, *, log_path: Path, startup_seconds: float, on_line: OnLine
+) -> AbstractAsyncContextManager[Server | RemoteEngine]:
+    """The engine for the length of the block: started and stopped, or only reached."""
+    if isinstance(launcher, RemoteServer):
+        return remote_engine(launcher.address)
+    return serve(launcher, log_path=log_path, startup_seconds=startup_seconds, on_line=on_line)
 
 
 def _accelerator(arch: str) -> Literal["rocm", "cuda", "cpu"]:

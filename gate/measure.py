@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gate.attest import checks_of
-from gate.cells import CellSpec
 from gate.decide import NextStep
 from gate.errors import EngineError, EngineLost, RecordError
 from gate.evals.client import EngineClient, ask_block
@@ -38,7 +37,11 @@ class Engine(Protocol):
     def base_url(self) -> str:
         """Where its HTTP API is."""
 
-    def evidence(self) -> Evidence:
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What it wants with every request."""
+
+    async def evidence(self) -> Evidence:
         """What it has reported so far."""
 
     async def died(self) -> EngineError:
@@ -100,7 +103,7 @@ async def measure(
         async with start(len(asked.restarts)) as server, make_client(server) as client:
             asked.served = True
             progress.engine_ready(clock() - began)
-            if failure := _see(plan.spec, asked, server.evidence()):
+            if failure := _see(plan, asked, await server.evidence()):
                 return failure
             questions = _ask_blocks(
                 plan, client, journal, asked, look=lambda: look(record()), progress=progress
@@ -109,7 +112,7 @@ async def measure(
                 await _while_alive(questions, server)
             finally:
                 # A fallback can be reported late: by a kernel that is compiled at its first use.
-                failure = _see(plan.spec, asked, server.evidence())
+                failure = _see(plan, asked, await server.evidence())
         return failure
 
     try:
@@ -140,17 +143,27 @@ def _tell(error: EngineError, progress: Progress) -> str:
     return what
 
 
-def _see(spec: CellSpec, asked: Asked, evidence: Evidence) -> Failure | None:
-    """Note what the engine says; a failure if the config, or the engine before it, says something else."""
-    before = asked.evidence.facts if asked.restarts else {}
+def _see(plan: Plan, asked: Asked, evidence: Evidence) -> Failure | None:
+    """Note what the engine says; a failure if it contradicts the config, or what was said before.
+
+    A fact may grow (`A`, then `A|B`: a kernel chosen late); another value means another engine, after a
+    restart or behind a URL.
+    """
+    before, now = asked.evidence.facts, evidence.facts
     changed = [
-        f"{k}: {v}, then {evidence.facts[k]}" for k, v in before.items() if evidence.facts.get(k, v) != v
+        f"{fact}: {before[fact]}, then {now[fact]}"
+        for fact in before.keys() & now.keys()
+        if not (_values(before[fact]) <= _values(now[fact]) or _values(now[fact]) <= _values(before[fact]))
     ]
-    asked.evidence = merged(asked.evidence, evidence) if asked.restarts else evidence
+    asked.evidence = merged(asked.evidence, evidence)
     if changed:
-        said = "; ".join(changed)
-        return Failure(kind="evidence", message=f"after its restart the engine ran something else: {said}")
-    return _evidence_failure(spec, asked.evidence)
+        said, when = "; ".join(sorted(changed)), "after its restart" if asked.restarts else "on the way"
+        return Failure(kind="evidence", message=f"{when} the engine ran something else: {said}")
+    return _evidence_failure(plan, asked.evidence)
+
+
+def _values(fact: str) -> frozenset[str]:
+    return frozenset(fact.split("|"))
 
 
 def unmeasured(plan: Plan, failure: Failure | None = None) -> RunRecord:
@@ -216,12 +229,20 @@ async def _while_alive(work: Coroutine[None, None, None], engine: Engine) -> Non
         await asyncio.gather(job, death, return_exceptions=True)
 
 
-def _evidence_failure(spec: CellSpec, evidence: Evidence) -> Failure | None:
-    failed = [c for c in checks_of(spec, evidence) if not c.ok]
+def _evidence_failure(plan: Plan, evidence: Evidence) -> Failure | None:
+    failed = [c for c in checks_of(plan.spec, evidence, plan.accept_unproven) if not c.ok]
     if not failed:
         return None
     said = "; ".join(f"{c.fact}: expected {c.expected}, found {c.found or 'nothing'}" for c in failed)
-    return Failure(kind="evidence", message=f"the engine did not run what the config says: {said}")
+    if any(check.found is not None for check in failed) or "log" in evidence.source:
+        message = f"the engine did not run what the config says: {said}"
+        return Failure(kind="evidence", message=message)
+    options = " ".join(f"--accept-unproven {check.fact}" for check in failed)
+    return Failure(
+        kind="evidence",
+        message=f"nothing proves that the engine runs what the config says: {said}",
+        hint=f"name the server's log with --engine-log, or go without proof, visibly: {options}",
+    )
 
 
 def _record(

@@ -127,7 +127,7 @@ class Evidence(Frozen):
 
     facts: dict[str, str] = {}
     fallbacks: tuple[str, ...] = ()
-    source: Literal["log", "server_info", "none"] = "none"
+    source: Literal["log", "server_info", "log+server_info", "none"] = "none"
 
 
 class Failure(Frozen):
@@ -371,12 +371,16 @@ class Look(Frozen):
 
 
 class EvidenceCheck(Frozen):
-    """One `expect` key against what the engine reported."""
+    """One `expect` key against what the engine reported.
+
+    `accepted`: nothing confirms it, and whoever asked for the verdict accepted that (`--accept-unproven`).
+    """
 
     fact: str
     expected: str
     found: str | None
     ok: bool
+    accepted: bool = False
 
 
 class CellResult(Frozen):
@@ -409,6 +413,7 @@ class CellResult(Frozen):
     evidence_checks: tuple[EvidenceCheck, ...] = ()
     fingerprint_differences: dict[str, tuple[str, str]] = {}
     restarts: tuple[Restart, ...] = ()
+    declared: tuple[str, ...] = ()
     next_step: str = ""
 
 

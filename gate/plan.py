@@ -30,7 +30,8 @@ class Plan:
     `reference` is the pooled baseline; None where the cell has none, and for a collection, which is
     compared with nothing. `model` is what the engine is told to load: a folder or a hub id. `replays` says
     that the stream is that of a commit: the same samples whoever runs it again. `engine` tells one engine
-    under test from another: samples of two are never mixed in one journal.
+    under test from another: samples of two are never mixed in one journal. `accept_unproven` is what the
+    command line adds to the config's.
     """
 
     purpose: Literal["gate", "baseline"]
@@ -46,6 +47,7 @@ class Plan:
     replays: bool
     engine: str
     provenance: Mapping[str, str]
+    accept_unproven: tuple[str, ...] = ()
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -100,6 +102,20 @@ class Origins:
 
 
 @dataclass(frozen=True)
+class Served:
+    """How the engine serves: the model's name for requests, and the date that the model is told."""
+
+    model: str = SERVED_MODEL
+    conversation_date: str | None = CONVERSATION_DATE
+    by_config: bool = True
+
+    def date(self, spec: CellSpec) -> str | None:
+        """The date for the fingerprint; a config's own variable counts only where the gate sets it."""
+        declared = self.conversation_date
+        return spec.env.get(CONVERSATION_DATE_VARIABLE, declared) if self.by_config else declared
+
+
+@dataclass(frozen=True)
 class Heads:
     """The commits under test; without them a run is nobody's sequence and draws a stream of its own."""
 
@@ -129,6 +145,7 @@ def plan_gate(
     accept_wider_margin: bool,
     engine: str,
     provenance: Mapping[str, str],
+    served: Served = Served(),
 ) -> Plan:
     """The plan of a cell that is compared with its baseline.
 
@@ -136,7 +153,9 @@ def plan_gate(
         StatisticsError: this baseline cannot prove the margin, whatever is spent; says what would.
         BaselineError, DatasetError, UsageError: a file is missing or wrong.
     """
-    plan = _plan("gate", spec, origins, family_size=family_size, engine=engine, provenance=provenance)
+    plan = _plan(
+        "gate", spec, origins, family_size=family_size, engine=engine, provenance=provenance, served=served
+    )
     plan = replace(plan, reference=reference_of(origins.baselines, spec.cell))
     if heads.head_sha:
         stream = candidate_stream(heads.head_sha, heads.base_sha or "", str(spec.cell))
@@ -187,10 +206,18 @@ def plan_confirmation(plan: Plan, *, engine: str, provenance: Mapping[str, str])
 
 
 def plan_collection(
-    spec: CellSpec, origins: Origins, *, repeats: int, engine: str, provenance: Mapping[str, str]
+    spec: CellSpec,
+    origins: Origins,
+    *,
+    repeats: int,
+    engine: str,
+    provenance: Mapping[str, str],
+    served: Served = Served(),
 ) -> Plan:
     """The plan of a fixed-size run for the baseline: its size is declared here, before it starts."""
-    plan = _plan("baseline", spec, origins, family_size=1, engine=engine, provenance=provenance)
+    plan = _plan(
+        "baseline", spec, origins, family_size=1, engine=engine, provenance=provenance, served=served
+    )
     return replace(plan, max_repeats=repeats)
 
 
@@ -202,13 +229,14 @@ def _plan(
     family_size: int,
     engine: str,
     provenance: Mapping[str, str],
+    served: Served = Served(),
 ) -> Plan:
     model = origins.model or spec.model_name
     task = load_task(
         spec.task,
         spec.sampling,
         reasoning_effort=spec.reasoning_effort,
-        served_model=SERVED_MODEL,
+        served_model=served.model,
         dataset_path=origins.dataset_path,
         cache_dir=origins.cache,
     )
@@ -222,7 +250,7 @@ def _plan(
             spec,
             task,
             model_revision=revision,
-            conversation_date=spec.env.get(CONVERSATION_DATE_VARIABLE, CONVERSATION_DATE),
+            conversation_date=served.date(spec),
         ),
         reference=None,
         max_repeats=spec.gate.max_repeats,

@@ -15,10 +15,11 @@ from gate.errors import ConfigError
 
 UNKNOWN_FACT: Final = "unknown_fact"
 UNKNOWN_FALLBACK: Final = "unknown_fallback"
+UNKNOWN_CHECK: Final = "unknown_check"
 SAID_TWICE: Final = "said_twice"
 """Our own pydantic error types; their context holds `key`, the one key or word that is meant."""
 
-_UNKNOWN_TO_PARSERS: Final = {UNKNOWN_FACT: "fact", UNKNOWN_FALLBACK: "fallback"}
+_UNKNOWN_TO_PARSERS: Final = {UNKNOWN_FACT: "fact", UNKNOWN_FALLBACK: "fallback", UNKNOWN_CHECK: "check"}
 _OF_ONE_KEY: Final = frozenset({UNKNOWN_FACT, SAID_TWICE})
 
 _SHOWN: Final = 60

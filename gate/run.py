@@ -19,20 +19,20 @@ from gate.cells import CellSpec, cells_of
 from gate.check import judge
 from gate.confirm import BaseBuild, confirm
 from gate.decide import NextStep, next_step, plan_sequence
-from gate.engine import EngineChoice, Found, find_out, launcher_for
+from gate.engine import EngineChoice, Found, check_served, engine_of, find_out, launcher_for
 from gate.errors import RecordError, UsageError
 from gate.evals.client import EngineClient
 from gate.evals.journal import Journal
 from gate.executors import Executor, Place, executor_for, visibility_variables
 from gate.fingerprint import git_in, provenance
-from gate.measure import Engine, measure, unmeasured
+from gate.measure import RESTARTS, Engine, measure, unmeasured
 from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
 from gate.outputs import Outputs
 from gate.plan import Heads, Origins, Plan, plan_confirmation, plan_gate, resumed
 from gate.report.progress import Progress
 from gate.reporting import assemble, fail_on_verdicts, write_report
 from gate.serving.launch import Launcher
-from gate.serving.server import serve
+from gate.serving.remote import RemoteServer
 from gate.serving.signals import cancelled_by_signals
 
 DEFAULT_CONCURRENCY: Final = 256
@@ -54,6 +54,7 @@ class RunRequest:
     heads: Heads = field(default_factory=Heads)
     family_size: int | None = None
     accept_wider_margin: bool = False
+    accept_unproven: tuple[str, ...] = ()
     fail_on: str | None = None
     jobs: int = 1
     confirm_with: EngineChoice | None = None
@@ -63,7 +64,7 @@ class CellJob(NamedTuple):
     """One planned cell and how its engine is started; `base` plans a confirmation by the base build."""
 
     plan: Plan
-    launcher: Launcher
+    launcher: Launcher | RemoteServer
     base: BaseBuild | None = None
 
     @property
@@ -102,7 +103,9 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
             accept_wider_margin=request.accept_wider_margin,
             engine=request.engine.identity(found),
             provenance=provenance_of(spec, request, found),
+            served=found.served(),
         )
+        plan = replace(plan, accept_unproven=request.accept_unproven)
         plan = resumed(plan, _journal(plan, outputs))
         launcher = launcher_for(plan, request.engine, request.origins.hf_home)
         planned.append(CellJob(plan, launcher, _base_of(plan, request, base)))
@@ -203,7 +206,12 @@ async def _measure_cell(
     # Not before the record is written. A commit's journal stays: a rerun replays it.
     if record.outcomes and record.failure is None and not plan.replays:
         _journal(plan, outputs).unlink(missing_ok=True)
-    decide = partial(judge, plan.spec, accept_wider_margin=request.accept_wider_margin)
+    decide = partial(
+        judge,
+        plan.spec,
+        accept_wider_margin=request.accept_wider_margin,
+        accept_unproven=request.accept_unproven,
+    )
     result = decide(record, plan.reference, plan.family_size)
     if result.verdict is Verdict.REGRESSION and job.base is not None:
         ask = partial(
@@ -233,7 +241,7 @@ def default_concurrency(spec: CellSpec, questions: int) -> int:
 
 async def measure_plan(
     plan: Plan,
-    launcher: Launcher,
+    launcher: Launcher | RemoteServer,
     outputs: Outputs,
     progress: Progress,
     *,
@@ -245,7 +253,7 @@ async def measure_plan(
     cell = plan.spec.cell
 
     def start(restart: int) -> AbstractAsyncContextManager[Engine]:
-        return serve(
+        return engine_of(
             launcher,
             log_path=outputs.log(cell, restart),
             startup_seconds=plan.spec.startup_max_wait_seconds,
@@ -255,6 +263,7 @@ async def measure_plan(
     def client(engine: Engine) -> EngineClient:
         return EngineClient(
             engine.base_url,
+            headers=engine.headers,
             concurrency=in_flight,
             timeout_seconds=patience,
             hang_seconds=hang_seconds or plan.spec.gate.hang_seconds,
@@ -275,6 +284,7 @@ async def measure_plan(
             look=look,
             progress=progress,
             clock=time.monotonic,
+            restarts=0 if isinstance(launcher, RemoteServer) else RESTARTS,
         )
 
 
@@ -310,7 +320,20 @@ def select(request: RunRequest) -> tuple[tuple[CellSpec, ...], Found]:
     cells_of(request.paths, arch=given, backends=request.backends, unknown_arch="any")
     found = find_out(request.engine)
     arch = given or found.arch()
-    return cells_of(request.paths, arch=arch, backends=request.backends), found
+    specs = cells_of(request.paths, arch=arch, backends=request.backends)
+    if found.remote is not None and len(specs) > 1:
+        raise UsageError(
+            f"one server serves one cell, and these are {len(specs)}",
+            hint=f"name one config, and one of its backends: --backend {specs[0].cell.backend}",
+        )
+    if found.remote is not None and request.confirm_with is not None:
+        raise UsageError(
+            "--confirm-with measures the base build on the machine of the build under test",
+            hint="leave it out: with --base-url that machine is somebody else's",
+        )
+    for spec in specs:
+        check_served(spec, found, request.origins.model)
+    return specs, found
 
 
 def provenance_of(spec: CellSpec, request: RunRequest, found: Found) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from gate.cli.options import (
+    AcceptUnproven,
     Arch,
     AsJson,
     Backends,
@@ -21,6 +22,7 @@ from gate.cli.options import (
     WiderMargin,
     given,
     grouped,
+    unproven,
 )
 from gate.cli.output import print_json, print_report, print_rows, print_table, progress
 
@@ -139,6 +141,7 @@ def check(
     arch: Arch = "auto",
     family_size: FamilySize = None,
     accept_wider_margin: WiderMargin = False,
+    accept_unproven: AcceptUnproven = None,
     fail_on: FailOn = None,
     as_json: AsJson = False,
 ) -> None:
@@ -153,6 +156,7 @@ def check(
         backends=tuple(backend or ()),
         family_size=family_size,
         accept_wider_margin=accept_wider_margin,
+        accept_unproven=unproven(accept_unproven),
         fail_on=fail_on,
     )
     report = check_records(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gate.collect import Collection
     from gate.engine import EngineChoice
     from gate.run import RunRequest
+    from gate.serving.remote import Address
 
 Sources = Annotated[
     list[Path], typer.Argument(metavar="CONFIG_OR_LIST...", help="configs (*.yaml) or lists (*.txt)")
@@ -36,6 +38,18 @@ EngineImage = Annotated[str | None, typer.Option(help="container image of the en
 EngineEnv = Annotated[
     list[str] | None,
     typer.Option("--engine-env", metavar="NAME=VALUE", help="a variable for the engine"),
+]
+BaseUrl = Annotated[
+    str | None, typer.Option(help="a server that runs already, http://HOST:PORT; no engine is started")
+]
+ServedModel = Annotated[str | None, typer.Option(help="with --base-url: which of its models is under test")]
+ConversationDate = Annotated[
+    str | None, typer.Option(help="with --base-url: the date it tells the model, YYYY-MM-DD or none")
+]
+EngineLog = Annotated[Path | None, typer.Option(help="with --base-url: its log, the proof of what ran")]
+AcceptUnproven = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FACT", help="go on though nothing confirms this fact; the report says so"),
 ]
 Model = Annotated[str | None, typer.Option(help="folder (or id) of the model, instead of the config's")]
 HfHome = Annotated[Path | None, typer.Option(help="Hugging Face home whose cache holds the model")]
@@ -79,6 +93,11 @@ class Measuring:
     engine_command: EngineCommand = "vllm"
     engine_image: EngineImage = None
     engine_env: EngineEnv = None
+    base_url: BaseUrl = None
+    served_model: ServedModel = None
+    conversation_date: ConversationDate = None
+    engine_log: EngineLog = None
+    accept_unproven: AcceptUnproven = None
     model: Model = None
     hf_home: HfHome = None
     dataset_path: DatasetPath = None
@@ -99,7 +118,10 @@ class Measuring:
             out=self.out,
             backends=tuple(self.backend or ()),
             arch=self.arch,
-            engine=EngineChoice(self.engine_command, self.engine_image, tuple(self.engine_env or ())),
+            engine=EngineChoice(
+                self.engine_command, self.engine_image, tuple(self.engine_env or ()), self._address()
+            ),
+            accept_unproven=unproven(self.accept_unproven),
             concurrency=self.concurrency,
             hang_seconds=self.hang_seconds,
             **more,
@@ -110,6 +132,20 @@ class Measuring:
         from gate.engine import EngineChoice
 
         return EngineChoice(command or "", image, tuple(self.engine_env or ())) if command or image else None
+
+    def _address(self) -> Address | None:
+        from gate.errors import UsageError
+        from gate.serving.remote import API_KEY_VARIABLE, Address
+
+        if self.base_url is not None:
+            key = os.environ.get(API_KEY_VARIABLE)
+            return Address(self.base_url, self.served_model, self.conversation_date, self.engine_log, key)
+        if self.served_model or self.conversation_date or self.engine_log:
+            raise UsageError(
+                "--served-model, --conversation-date and --engine-log describe a server that runs already",
+                hint="name it with --base-url",
+            )
+        return None
 
 
 @dataclass(frozen=True)
@@ -154,6 +190,18 @@ class Accepting:
             terms=Terms(self.new_epoch, self.new_fingerprint, self.keep, self.max_age),
             policy=Policy(self.default_branch, self.accepted_head, self.allow_dirty),
         )
+
+
+def unproven(names: Sequence[str] | None) -> tuple[str, ...]:
+    """The facts of --accept-unproven; raises UsageError for one that no check has."""
+    from gate.errors import UsageError
+    from gate.problems import suggestion
+    from gate.serving.engine_log import UNPROVEN
+
+    for name in names or ():
+        if name not in UNPROVEN:
+            raise UsageError(f"--accept-unproven {name!r} is no check", hint=suggestion(name, UNPROVEN))
+    return tuple(names or ())
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

@@ -117,6 +117,7 @@ def _facts(record: RunRecord, checks: Sequence[EvidenceCheck]) -> CellResult:
         evidence=record.evidence,
         evidence_checks=tuple(checks),
         restarts=record.restarts,
+        declared=tuple(filter(None, record.provenance.get("declared", "").split(", "))),
     )
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 import aiohttp
@@ -55,6 +56,7 @@ class EngineClient:
         base_url: like http://127.0.0.1:8000, without a path.
         concurrency: requests in flight, over all blocks together.
         timeout_seconds: of one request, from sending to the whole answer.
+        headers: sent with every request: a key that the server asks for.
         hang_seconds: without a sign of life for so long, while requests are in flight, the engine hangs.
         retries: how often a request that failed on the way is sent again.
         backoff_seconds: pause before the first retry; doubles each time.
@@ -66,11 +68,13 @@ class EngineClient:
         *,
         concurrency: int,
         timeout_seconds: float,
+        headers: Mapping[str, str] = MappingProxyType({}),
         hang_seconds: float = HANG_SECONDS,
         retries: int = 3,
         backoff_seconds: float = 0.5,
     ) -> None:
         self.concurrency = concurrency
+        self._headers = headers
         self._base_url = base_url.rstrip("/")
         self._retries = retries
         self._backoff = backoff_seconds
@@ -88,7 +92,7 @@ class EngineClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_HEADERS,
+            headers={**_HEADERS, **self._headers},
             # One timer a request, the pulse's, instead of aiohttp's several.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
         )

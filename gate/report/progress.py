@@ -158,7 +158,7 @@ class PlainProgress:
         self._tally: Tally | None = None
         self._last_line = 0.0
         self._group_open = False
-        self._engine_ready = False
+        self._engine_ready = self._apart
         self._spell_began = 0.0
         self._spell_lines = 0
 
@@ -192,7 +192,7 @@ class PlainProgress:
 
     def engine_lost(self, reason: str, samples: int) -> None:
         """Say why it is started again, and pass its log on once more."""
-        self._engine_ready = False
+        self._engine_ready = self._apart
         self._say(f"engine lost, {samples:,} samples are kept, starting it again: {printable(reason, 1000)}")
 
     def sample(self, sample: Sample) -> None:

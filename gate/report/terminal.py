@@ -76,6 +76,8 @@ def _figures(cell: CellResult) -> Iterator[str]:
 def _lines(cell: CellResult) -> Iterator[tuple[str, str]]:
     """What a cell's verdict rests on; for a pass the reason, and the anchor, alone."""
     yield "why", words.reason(cell)
+    if words.unproven(cell):
+        yield "not proven", words.unproven(cell)
     if cell.restarts:
         yield "restarted", words.restarted(cell)
     if words.against_anchor(cell):

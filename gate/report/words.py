@@ -361,6 +361,15 @@ def restarted(cell: CellResult) -> str:
     return f"{times}, and went on with the samples it had ({lost})"
 
 
+def unproven(cell: CellResult) -> str:
+    """What this verdict takes on trust; empty where everything is proven."""
+    accepted = [check.fact for check in cell.evidence_checks if check.accepted]
+    parts = [f"{', '.join(accepted)} (nothing confirms it, and that was accepted)"] if accepted else []
+    if cell.declared:
+        parts.append(f"{', '.join(cell.declared)} (as declared for a server that somebody else runs)")
+    return "; ".join(parts)
+
+
 def next_step(cell: CellResult) -> str:
     """What to do about this verdict: what `decide` advises, or else what always helps."""
     if cell.next_step:

@@ -10,9 +10,11 @@ fact such as `A|B`, which equals no expectation. See docs/evidence.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
 
+from gate.errors import UsageError
 from gate.model import Evidence, EvidenceCheck
 
 EXPECT_KEYS: Final = frozenset(
@@ -21,6 +23,20 @@ EXPECT_KEYS: Final = frozenset(
         *("pp", "dp", "ep", "quantization", "enforce_eager", "seed", "load_format", "engine_version"),
     }
 )
+
+
+FALLBACKS: Final = "fallbacks"
+"""The check that the engine gave up on nothing, where only a log could say so and there is none."""
+
+UNPROVEN: Final = EXPECT_KEYS | {FALLBACKS}
+"""What `--accept-unproven` may name."""
+
+_SOURCES: Final[Mapping[frozenset[str], Literal["log", "server_info", "log+server_info", "none"]]] = {
+    frozenset(): "none",
+    frozenset({"log"}): "log",
+    frozenset({"server_info"}): "server_info",
+    frozenset({"log", "server_info"}): "log+server_info",
+}
 
 
 class LineShape(NamedTuple):
@@ -237,6 +253,19 @@ def read_evidence(lines: Iterable[str]) -> Evidence:
     return reader.evidence()
 
 
+def read_log(path: Path) -> Evidence:
+    """Facts and fallbacks of a log file, read line by line: it may be large.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            return read_evidence(lines)
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+
 def merged(first: Evidence, second: Evidence) -> Evidence:
     """What two engines, or two sources, say together; where they disagree a fact is `A|B`, as in one log."""
     facts = dict(first.facts)
@@ -245,7 +274,7 @@ def merged(first: Evidence, second: Evidence) -> Evidence:
     return Evidence(
         facts=dict(sorted(facts.items())),
         fallbacks=tuple(sorted({*first.fallbacks, *second.fallbacks})),
-        source=first.source if second.source == "none" else second.source,
+        source=_SOURCES[frozenset({*first.source.split("+"), *second.source.split("+")} - {"none"})],
     )
 
 
@@ -255,6 +284,7 @@ def check_evidence(
     allow_fallback: Sequence[str],
     *,
     environment: Mapping[str, str] | None = None,
+    accept_unproven: Collection[str] = (),
 ) -> tuple[EvidenceCheck, ...]:
     """Hold what ran against what the config expects.
 
@@ -264,6 +294,8 @@ def check_evidence(
         allow_fallback: fallbacks the config accepts; any other one fails as `fallback:<name>`.
         environment: the config's own variables; one that the engine did not recognise fails as
             `environment:<name>`, because the setting under test had no effect.
+        accept_unproven: facts, and `fallbacks`, that nothing needs to confirm. What contradicts fails all
+            the same.
     """
     checks = [_check(fact, expected, evidence.facts.get(fact)) for fact, expected in sorted(expect.items())]
     met = {check.fact: check.expected for check in checks if check.ok}
@@ -272,12 +304,20 @@ def check_evidence(
         for name in evidence.fallbacks
         if name not in allow_fallback and not _covered(name, met)
     ]
+    if "log" not in evidence.source:
+        # Only the log says what the engine gave up on.
+        wanted = f"none but {', '.join(sorted(allow_fallback))}" if allow_fallback else "none"
+        checks.append(EvidenceCheck(fact=FALLBACKS, expected=wanted, found=None, ok=False))
     ignored = set(evidence.facts.get("ignored_environment", "").split("|"))
     checks += [
         EvidenceCheck(fact=f"environment:{name}", expected="recognised", found="ignored", ok=False)
         for name in sorted(ignored & set(environment or {}))
     ]
-    return tuple(checks)
+    return tuple(_accepted(check) if check.fact in accept_unproven else check for check in checks)
+
+
+def _accepted(check: EvidenceCheck) -> EvidenceCheck:
+    return check if check.found is not None else check.model_copy(update={"ok": True, "accepted": True})
 
 
 def _check(fact: str, expected: str, found: str | None) -> EvidenceCheck:

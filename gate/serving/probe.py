@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
-from typing import Final
+from typing import Any, Final
+
+import aiohttp
 
 HEALTHY: Final = 200
 UNAVAILABLE: Final = 503
 TIMEOUT_SECONDS: Final = 10.0
+INFO_SECONDS: Final = 60.0
 _REQUEST: Final = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n\r\n"
 
 
@@ -18,6 +22,19 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+async def get_json(port: int, path: str) -> Any:  # noqa: ANN401 - somebody else's JSON
+    """The JSON that GET `path` answers; None where there is none, or not in time."""
+    limit = aiohttp.ClientTimeout(total=INFO_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=limit) as session,
+            session.get(f"http://127.0.0.1:{port}{path}") as reply,
+        ):
+            return json.loads(await reply.read()) if reply.status == HEALTHY else None
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        return None
 
 
 async def health(port: int) -> int | None:

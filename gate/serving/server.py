@@ -15,7 +15,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -23,12 +23,13 @@ from typing import Any, Final
 from gate.errors import EngineError, EngineLost
 from gate.model import Evidence
 from gate.serving import warden
-from gate.serving.engine_log import EvidenceReader
+from gate.serving.engine_log import EvidenceReader, merged
 from gate.serving.failure import tell
 from gate.serving.launch import Launcher
 from gate.serving.log import LineSplitter, LogFile, LogMemory
-from gate.serving.probe import HEALTHY, UNAVAILABLE, free_port, health
+from gate.serving.probe import HEALTHY, UNAVAILABLE, free_port, get_json, health
 from gate.serving.processes import Remembered, Tree, end_orphans, state_folder
+from gate.serving.server_info import read_server_info
 
 OnLine = Callable[[str], None]
 
@@ -56,6 +57,7 @@ class Server:
         self._on_line = on_line
         self._memory = LogMemory()
         self._evidence = EvidenceReader()
+        self._info: Evidence | None = None
         self._started = time.monotonic()
         self._suspicion: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._death: asyncio.Task[EngineLost] | None = None
@@ -73,9 +75,18 @@ class Server:
         """The warden's pid; the engine is its child."""
         return self._process.pid
 
-    def evidence(self) -> Evidence:
-        """What the engine has said so far about what runs."""
-        return self._evidence.evidence()
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Nothing: it serves this machine only."""
+        return {}
+
+    async def evidence(self) -> Evidence:
+        """What the engine has said so far about what runs: in its log, and over HTTP where it does."""
+        if self._info is None:
+            document = await get_json(self.port, "/server_info?config_format=json")
+            info = read_server_info(document)
+            self._info = info.evidence() if info else Evidence()
+        return merged(self._evidence.evidence(), self._info)
 
     async def died(self) -> EngineLost:
         """Wait until the engine dies (process, worker or health gone, or crash lines); returns the error."""

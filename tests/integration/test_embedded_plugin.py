@@ -227,7 +227,7 @@ async def test_triton_on_w4a8_falls_back_to_bf16_by_vllms_own_logic_and_sabotage
     )
     log = tmp_path / "engine.log"
     async with serve(launcher, log_path=log, startup_seconds=400, on_line=lambda _: None) as server:
-        evidence = server.evidence()
+        evidence = await server.evidence()
 
     expect = {
         "moe": "TRITON",

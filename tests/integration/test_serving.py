@@ -78,7 +78,7 @@ async def test_a_healthy_engine_serves_says_what_runs_and_leaves_nothing(launche
     lines: list[str] = []
     async with run(launcher(), on_line=lines.append) as server:
         assert await answers(server)
-        assert server.evidence().facts["moe"] == "EMULATION"
+        assert (await server.evidence()).facts["moe"] == "EMULATION"
         assert running(pids)
     assert running(pids) == []
     assert not await answers(server)
@@ -256,7 +256,7 @@ async def test_a_stranger_that_answers_on_our_port_is_not_taken_for_the_engine(
 
 async def test_a_line_split_in_the_middle_of_a_write_is_one_line(launcher, run):
     async with run(launcher("split_line")) as server:
-        assert server.evidence().facts["moe"] == "EMULATION"
+        assert (await server.evidence()).facts["moe"] == "EMULATION"
 
 
 async def test_a_big_log_is_read_without_holding_it(launcher, run, tmp_path):
@@ -333,7 +333,7 @@ async def test_a_full_disk_is_said_and_the_engine_goes_on(launcher):
         launcher(), log_path=Path("/dev/full"), startup_seconds=20, on_line=lines.append, stop_seconds=1
     )
     async with full as server:
-        assert server.evidence().facts["moe"] == "EMULATION"
+        assert (await server.evidence()).facts["moe"] == "EMULATION"
     assert len([line for line in lines if "No space left on device" in line]) == 1
 
 
@@ -375,7 +375,7 @@ async def test_a_container_is_run_served_and_removed_by_name_though_its_client_i
     )
     async with run(launcher) as server:
         assert await answers(server)
-        assert server.evidence().facts["moe"] == "EMULATION"
+        assert (await server.evidence()).facts["moe"] == "EMULATION"
         assert record.read_text().startswith("run --rm --init --name gate-1 ")
     assert record.read_text().splitlines()[1:] == ["rm --force gate-1"]
     assert running(pids) == []

@@ -44,7 +44,7 @@ async def test_kill_9_of_the_engine_core_under_load_is_noticed_in_seconds_and_le
     log = tmp_path / "engine.log"
     async with serve(launcher, log_path=log, startup_seconds=400, on_line=lambda _: None) as server:
         expect = {"moe": "EMULATION", "activation": "fp8", "scheme": "w_mxfp4_a_fp8", "quantization": "quark"}
-        assert all(check.ok for check in check_evidence(server.evidence(), expect, []))
+        assert all(check.ok for check in check_evidence((await server.evidence()), expect, []))
         assert await ask(server.base_url) == 200
 
         processes = psutil.Process(server.pid).children(recursive=True)

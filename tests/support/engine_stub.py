@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import json
 import os
 import random
 import re
@@ -48,6 +49,10 @@ class Stub:
         self.healthy = not options.never_healthy
         self.metrics = not options.no_metrics
         self.tokens = 0
+        self.version: str = options.version
+        self.root: str | None = None
+        self.length: int | None = None
+        self.info: dict[str, Any] = {}
         self.requests = 0
         self.in_flight = 0
         self.most_in_flight = 0
@@ -198,7 +203,31 @@ async def metrics(request: web.Request) -> web.Response:
 
 
 async def models(request: web.Request) -> web.Response:
-    return web.json_response({"object": "list", "data": [{"id": request.app[STATE].model}]})
+    """What vLLM lists: the model, and an adapter, which nobody means."""
+    stub = request.app[STATE]
+    root = stub.root or stub.options.model
+    model = {"id": stub.model, "object": "model", "root": root, "parent": None, "max_model_len": stub.length}
+    adapter = {"id": "adapter", "object": "model", "root": "/adapter", "parent": stub.model}
+    return web.json_response({"object": "list", "data": [model, adapter]})
+
+
+async def version(request: web.Request) -> web.Response:
+    return web.json_response({"version": request.app[STATE].version})
+
+
+async def server_info(request: web.Request) -> web.Response:
+    """As with VLLM_SERVER_DEV_MODE=1: the answer of a real vLLM, with the changes asked for."""
+    stub = request.app[STATE]
+    if stub.options.server_info is None:
+        return web.Response(status=404)
+    answer = json.loads(stub.options.server_info.read_text())
+    for path, value in stub.info.items():
+        section, key = path.rsplit(".", 1)
+        inside = answer
+        for part in section.split("."):
+            inside = inside[part]
+        inside[key] = value
+    return web.json_response(answer)
 
 
 async def switch(request: web.Request) -> web.Response:
@@ -218,14 +247,25 @@ async def counts(request: web.Request) -> web.Response:
     return web.json_response(request.app[STATE].counts())
 
 
+@web.middleware
+async def guarded(request: web.Request, handler: Any) -> web.StreamResponse:
+    """Like vLLM's --api-key, which guards /v1 only."""
+    key = request.app[STATE].options.api_key
+    if key and request.path.startswith("/v1/") and request.headers.get("Authorization") != f"Bearer {key}":
+        return web.Response(status=401)
+    return await handler(request)
+
+
 def application(options: argparse.Namespace) -> web.Application:
-    app = web.Application(client_max_size=1 << 24)
+    app = web.Application(client_max_size=1 << 24, middlewares=[guarded])
     app[STATE] = Stub(options)
     for path in ("/v1/responses", "/v1/chat/completions", "/v1/completions"):
         app.router.add_post(path, answer)
     app.router.add_get("/health", health)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/v1/models", models)
+    app.router.add_get("/version", version)
+    app.router.add_get("/server_info", server_info)
     app.router.add_get("/stub", counts)
     app.router.add_post("/stub", switch)
     return app
@@ -250,6 +290,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--second-log", type=Path, help="instead of --log, once --once exists")
     parser.add_argument("--exit", type=int, help="exit with this status instead of serving")
     parser.add_argument("--never-healthy", action="store_true")
+    parser.add_argument("--server-info", type=Path, help="answer /server_info with this file")
+    parser.add_argument("--version", default="0.32.0")
+    parser.add_argument("--api-key", help="refuse requests without it")
     parser.add_argument("--no-metrics", action="store_true")
     return parser.parse_known_args(argv)[0]  # an engine takes many options that mean nothing here
 

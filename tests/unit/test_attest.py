@@ -25,7 +25,7 @@ def test_a_log_attests_its_own_backend_and_no_other(backend: str, other: str):
 
 def test_an_empty_log_confirms_nothing(tmp_path: Path):
     log = tmp_path / "log"
-    log.touch()
+    log.write_text("INFO 11-23 21:00:00 [x.py:1] nothing of interest\n")
     found = attest_log(TINY, "emulation", log)
     assert found.exit_code is Exit.NOT_MEASURED
     assert {check.found for check in found.checks} == {None}
@@ -53,6 +53,6 @@ def test_a_config_that_expects_nothing_attests_nothing(tmp_path: Path):
     config = tmp_path / "c.yaml"
     config.write_text("model_name: a/b\ngate: {}\n")
     log = tmp_path / "log"
-    log.touch()
+    log.write_text("INFO 11-23 21:00:00 [x.py:1] nothing of interest\n")
     found = attest_log(config, "default", log)
     assert (found.checks, found.exit_code) == ((), Exit.NOT_MEASURED)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gate.model import Evidence, EvidenceCheck
-from gate.serving.engine_log import EXPECT_KEYS, SHAPES, check_evidence, read_evidence
+from gate.serving.engine_log import EXPECT_KEYS, SHAPES, check_evidence, merged, read_evidence
 
 LOGS = Path(__file__).parents[2] / "logs"
 RECORD = "(EngineCore pid=412) INFO 11-23 21:00:07 [mxfp4.py:709] "
@@ -98,8 +98,44 @@ def test_workers_that_disagree_meet_no_expectation():
 
 
 def test_an_expectation_that_nothing_confirms_fails_with_nothing_found():
-    checks = check_evidence(read_evidence([]), {"moe": "TRITON"}, [])
+    line = "INFO 11-23 21:00:00 [x.py:1] nothing of interest"
+    checks = check_evidence(read_evidence([line]), {"moe": "TRITON"}, [])
     assert checks == (EvidenceCheck(fact="moe", expected="TRITON", found=None, ok=False),)
+
+
+def test_an_empty_log_does_not_say_that_nothing_was_given_up_on():
+    checks = check_evidence(read_evidence([]), {}, ["emulation"])
+    assert checks == (EvidenceCheck(fact="fallbacks", expected="none but emulation", found=None, ok=False),)
+
+
+def test_what_nothing_confirms_can_be_accepted_and_what_contradicts_cannot():
+    info = Evidence(facts={"tp": "2"}, source="server_info")
+    accepted = ["moe", "tp", "fallbacks"]
+    checks = check_evidence(info, {"moe": "TRITON", "tp": "1"}, [], accept_unproven=accepted)
+    assert {check.fact: (check.ok, check.accepted) for check in checks} == {
+        "moe": (True, True),
+        "tp": (False, False),
+        "fallbacks": (True, True),
+    }
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "source"),
+    [
+        ("log", "server_info", "log+server_info"),
+        ("none", "server_info", "server_info"),
+        ("log", "none", "log"),
+        ("log+server_info", "log", "log+server_info"),
+        ("none", "none", "none"),
+    ],
+)
+def test_two_sources_are_joined_and_disagreement_is_kept(first: str, second: str, source: str):
+    one = Evidence(facts={"tp": "1", "moe": "A"}, fallbacks=("dtype",), source=first)
+    two = Evidence(facts={"tp": "2", "seed": "0"}, fallbacks=("emulation",), source=second)
+    both = Evidence(
+        facts={"moe": "A", "seed": "0", "tp": "1|2"}, fallbacks=("dtype", "emulation"), source=source
+    )
+    assert merged(one, two) == both
 
 
 def test_a_log_without_a_single_record_is_no_source():
@@ -202,7 +238,7 @@ def test_emulated_activations_are_those_of_the_scheme(scheme, activation):
     [("kv_cache_dtype", "fp8", "fp8_e4m3"), ("enforce_eager", "true", "True"), ("tp", "8", "8")],
 )
 def test_other_names_of_the_same_value_are_equal(fact, expected, found):
-    assert failed(check_evidence(Evidence(facts={fact: found}), {fact: expected}, [])) == []
+    assert failed(check_evidence(Evidence(facts={fact: found}, source="log"), {fact: expected}, [])) == []
 
 
 def test_every_shape_says_where_it_was_read():
