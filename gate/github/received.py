@@ -16,7 +16,7 @@ from gate import records
 from gate.cells import CellSpec
 from gate.config_values import FALLBACKS
 from gate.errors import RecordError
-from gate.model import Cell, Evidence, Failure, Fingerprint, Reference, Restart, RunRecord
+from gate.model import Cell, Confirmation, Evidence, Failure, Fingerprint, Reference, Restart, RunRecord
 from gate.report.escape import SAFE
 from gate.sequence import candidate_stream
 from gate.serving.engine_log import EXPECT_KEYS
@@ -29,7 +29,7 @@ _IGNORED: Final = "ignored_environment"
 _MOST_SAMPLES: Final = 100_000_000
 _MOST_SECONDS: Final = 30 * 86_400
 _LOST: Final = "the engine was lost"
-_MODELS: Final = (RunRecord, Cell, Fingerprint, Evidence, Failure, Restart)
+_MODELS: Final = (RunRecord, Cell, Confirmation, Evidence, Failure, Fingerprint, Restart)
 _FIELDS: Final = frozenset(f.alias or name for m in _MODELS for name, f in m.model_fields.items())
 _FAILURES: Final = {
     "engine": "the engine failed; the log of the job that ran it says how",
@@ -105,16 +105,14 @@ def receive(files: Mapping[str, bytes], expected: Mapping[Cell, Expected], heads
 def neutral(record: RunRecord, expected: Expected) -> RunRecord:
     """The record without any string that could say something to somebody; its numbers are unchanged."""
     spec, reference = expected
-    failure = record.failure and Failure(kind=record.failure.kind, message=_FAILURES[record.failure.kind])
     seed = record.question_order_seed
     return record.model_copy(
         update={
             "fingerprint": _fingerprint(record.fingerprint, reference),
-            "provenance": {
-                key: value for key, value in record.provenance.items() if _is_safe(key) and _is_safe(value)
-            },
+            "provenance": _provenance(record.provenance),
             "evidence": _evidence(record.evidence, spec),
-            "failure": failure,
+            "failure": _failure(record.failure),
+            "confirmation": _confirmation(record.confirmation, spec),
             "restarts": tuple(restart.model_copy(update={"reason": _LOST}) for restart in record.restarts),
             "anchor": tuple(run if _is_safe(run) else WITHHELD for run in record.anchor),
             "threshold": spec.threshold,
@@ -173,6 +171,25 @@ def _evidence(found: Evidence, spec: CellSpec) -> Evidence:
         facts[_IGNORED] = "|".join(ignored)
     fallbacks = {name if name in FALLBACKS else WITHHELD for name in found.fallbacks}
     return Evidence(facts=facts, fallbacks=tuple(sorted(fallbacks)), source=found.source)
+
+
+def _confirmation(found: Confirmation | None, spec: CellSpec) -> Confirmation | None:
+    return found and found.model_copy(
+        update={
+            "stream": found.stream if _is_safe(found.stream) else WITHHELD,
+            "evidence": _evidence(found.evidence, spec),
+            "provenance": _provenance(found.provenance),
+            "failure": _failure(found.failure),
+        }
+    )
+
+
+def _provenance(found: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in found.items() if _is_safe(key) and _is_safe(value)}
+
+
+def _failure(found: Failure | None) -> Failure | None:
+    return found and Failure(kind=found.kind, message=_FAILURES[found.kind])
 
 
 def _shown(cell: Cell) -> Cell:

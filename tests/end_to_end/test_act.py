@@ -57,7 +57,7 @@ def act(project: Project, tmp_path_factory: pytest.TempPathFactory) -> ActRun:
             gate("dies", inputs("dies", *HEALTHY, "--dies-after", "30")),
             {"id": "after", "run": "true"},
         ),
-        "unknown-mode": job(gate("gate", inputs("mode", mode="report"))),
+        "unknown-mode": job(gate("gate", inputs("mode", mode="dance"))),
         "broken-path": job(gate("gate", {}, uses="./no-such-folder")),
     }
     return run_act(checkout(tmp_path_factory.mktemp("repository")), jobs, temp)

@@ -50,7 +50,7 @@ def test_the_files_fit_their_schema(schema: str) -> None:
 def test_the_linters_see_what_is_wrong(tmp_path: Path) -> None:
     example = (ROOT / "examples/workflows/gate.yml").read_text()
     misspelt = tmp_path / "misspelt.yml"
-    misspelt.write_text(example.replace("github.event_name", "github.evnt_name"))
+    misspelt.write_text(example.replace("github.event_name", "github.evnt_name", 1))
     assert ["evnt_name" in str(found["message"]) for found in actionlint(misspelt)] == [True]
 
     unpinned = tmp_path / "unpinned.yml"

@@ -53,6 +53,15 @@ class ActRun:
         return mine if step is None else [event for event in mine if event.get("stepID") == [step]]
 
 
+def outputs_of(path: Path) -> dict[str, str]:
+    """A GITHUB_OUTPUT file as the runner reads it: the last one of a name wins."""
+    found, lines = {}, iter(path.read_text().splitlines())
+    for line in lines:
+        name, _, delimiter = line.partition("<<")
+        found[name] = "\n".join(iter(lines.__next__, delimiter))
+    return found
+
+
 def checkout(to: Path) -> Path:
     """This repository's files, as they are now, in a repository of their own."""
     listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")

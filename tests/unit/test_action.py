@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate import action
+from gate.action import __main__ as entry
+from gate.action import run as action
+from gate.action import runner
 from gate.errors import Exit, UsageError
 from gate.model import Cell, CellResult, GateReport, Verdict
+from tests.support.act import outputs_of
 
 FAIL_ON = (Verdict.REGRESSION, Verdict.NOT_MEASURED, Verdict.INCOMPARABLE)
 
@@ -40,11 +43,9 @@ class Job:
 
     @property
     def outputs(self) -> dict[str, str]:
-        """As the runner reads them: the last one of a name wins."""
-        found, lines = {}, iter(self.output.read_text().splitlines())
-        for line in lines:
-            name, _, delimiter = line.partition("<<")
-            found[name] = "\n".join(iter(lines.__next__, delimiter))
+        """As the runner reads them."""
+        found = outputs_of(self.output)
+        self.records = found.pop("records", None)
         return found
 
 
@@ -239,7 +240,7 @@ def test_no_config_can_pass_as_an_option(paths: list[str]) -> None:
     )
 )
 def test_no_output_can_end_its_own_block(outputs: dict[str, str]) -> None:
-    rest = action.render_outputs(outputs)
+    rest = runner.render_outputs(outputs)
     for name, value in outputs.items():
         head, _, rest = rest.partition("\n")
         found_name, _, delimiter = head.partition("<<")
@@ -250,14 +251,16 @@ def test_no_output_can_end_its_own_block(outputs: dict[str, str]) -> None:
 
 
 def test_the_delimiter_of_outputs_is_never_the_same() -> None:
-    assert action.render_outputs({"verdict": "pass"}) != action.render_outputs({"verdict": "pass"})
+    assert runner.render_outputs({"verdict": "pass"}) != runner.render_outputs({"verdict": "pass"})
 
 
 def test_a_long_report_is_cut_at_a_line_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "report.md"
     path.write_text("ä line of the report\n" * 60_000)
-    summary = action.render_summary(action.Result(Verdict.PASS, (), None, path, 0))
-    assert len(summary.encode()) <= action.SUMMARY_BYTES
+    job = Job(tmp_path)
+    runner.Runner(job.environ).summary(action.render_summary(action.Result(Verdict.PASS, (), None, path, 0)))
+    summary = job.summary.read_text()
+    assert len(summary.encode()) <= runner.SUMMARY_BYTES
     lines = summary.splitlines()
     assert set(lines[:-2]) == {"ä line of the report"}
     assert "the rest is in report.md" in lines[-1]
@@ -265,7 +268,7 @@ def test_a_long_report_is_cut_at_a_line_and_says_so(tmp_path: Path) -> None:
 
 def test_an_annotation_stays_one_line() -> None:
     assert (
-        action.annotation("50 %\r\n::set-output") == "::error title=vllm-eval-gate::50 %25%0D%0A::set-output"
+        runner.annotation("50 %\r\n::set-output") == "::error title=vllm-eval-gate::50 %25%0D%0A::set-output"
     )
 
 
@@ -286,5 +289,5 @@ def test_the_entry_point_says_what_is_missing_as_an_annotation(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("GITHUB_OUTPUT", raising=False)
-    assert action.main() == Exit.USAGE
+    assert entry.main() == Exit.USAGE
     assert capsys.readouterr().out.startswith("::error title=vllm-eval-gate::GITHUB_OUTPUT is not set")

@@ -20,7 +20,7 @@ from markdown_it import MarkdownIt
 
 from gate.github.artifact import ArtifactError, Caps, read_artifacts
 from gate.github.redecide import Redecided, redecide
-from gate.model import Cell, CellResult, Evidence, Failure, Restart, RunRecord, Verdict
+from gate.model import Cell, CellResult, Confirmation, Evidence, Failure, Restart, RunRecord, Verdict
 from gate.report.comment import Context, render
 from tests.support.base_branch import HEADS, BaseBranch, artifact, dumped, zipped
 
@@ -387,22 +387,33 @@ ANY_KEY = object()
 
 def full(record: dict[str, Any]) -> dict[str, Any]:
     """The record with everything in it that it may hold beside a verdict."""
-    return changed(record, restarts=[{"samples": 3, "seconds": 1.5, "reason": "lost"}], anchor=["run-1"])
+    confirmation = {
+        "stream": "ab",
+        "outcomes": [],
+        "evidence": record["evidence"],
+        "provenance": {"commit": "1"},
+        "seconds": 1.0,
+        "failure": {"kind": "engine", "message": "x"},
+    }
+    restarts = [{"samples": 3, "seconds": 1.5, "reason": "lost"}]
+    return changed(record, restarts=restarts, anchor=["run-1"], confirmation=confirmation)
 
 
 def test_a_new_field_of_a_record_or_of_what_it_holds_is_thought_of_here():
     """Whoever adds one decides in `received.neutral` what becomes of its strings, and in `full` above."""
-    fields = {model.__name__: set(model.model_fields) for model in (Evidence, Failure, Restart)}
-    assert fields == {
+    inner = (Confirmation, Evidence, Failure, Restart)
+    assert {model.__name__: set(model.model_fields) for model in inner} == {
+        "Confirmation": {"stream", "outcomes", "evidence", "provenance", "seconds", "failure"},
         "Evidence": {"facts", "fallbacks", "source"},
         "Failure": {"kind", "message", "hint"},
         "Restart": {"samples", "seconds", "reason"},
     }
-    texts = {name for name, field in RunRecord.model_fields.items() if "str" in str(field.annotation)}
-    assert texts == {
-        *("anchor", "question_order_seed", "stream", "provenance"),
-        *("questions", "outcomes", "finish", "baseline_sha256"),
-    }
+    numbers = {"family_size", "alpha", "alpha_pass", "margin", "tolerated_loss", "baseline_repeats"}
+    numbers |= {"max_repeats", "look_at", "tokens", "generated", "seconds", "gpus", "threshold"}
+    patterns = {"schema_", "purpose", "cell", "baseline_sha256", "questions", "outcomes", "finish"}
+    texts = {"anchor", "question_order_seed", "stream", "fingerprint", "provenance", "evidence"}
+    texts |= {"failure", "restarts", "confirmation"}
+    assert set(RunRecord.model_fields) == numbers | patterns | texts
 
 
 def poisoned(record: dict[str, Any], path: tuple[Any, ...], text: str) -> dict[str, Any]:

@@ -1,30 +1,20 @@
-"""The GitHub Action's `mode: run`: inputs -> `gate run` -> outputs and job summary.
-
-`action.yml` maps each input to a variable (composite steps get no INPUT_*) and `exec`s this module, so that
-the signals of a cancelled job reach the process that holds the engine.
-"""
+"""`mode: run`: inputs -> `gate run` -> outputs and job summary."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from gate import cli
-from gate.errors import Exit, GateError, UsageError
+from gate.action import inputs
+from gate.action.runner import Runner, annotation
+from gate.errors import Exit, GateError
 from gate.model import GateReport, Verdict
 
-PREFIX: Final = "GATE_INPUT_"
 DEFAULT_OUT: Final = "gate-out"
-# GitHub refuses a job summary of more than 1 MiB a step.
-SUMMARY_BYTES: Final = 1024 * 1024
-_SUMMARY_CUT: Final = "\n\nThe report is longer than a job summary may be; the rest is in report.md.\n"
 
 Gate = Callable[[Sequence[str]], int]
 
@@ -49,12 +39,14 @@ class Inputs:
     dataset_path: str
     fail_on: str
     cells_in_family: str
+    head_sha: str
+    base_sha: str
     out_dir: str
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Inputs:
         """Read GATE_INPUT_*; a missing variable is an empty input."""
-        return cls(**{field.name: environ.get(variable(field.name), "").strip() for field in fields(cls)})
+        return cls(**{field.name: inputs.value(environ, field.name) for field in fields(cls)})
 
     def out(self, environ: Mapping[str, str]) -> Path:
         """Where the run leaves its files: out-dir, else gate-out below the runner's temp folder."""
@@ -78,22 +70,14 @@ class Inputs:
             "--dataset-path": self.dataset_path,
             "--fail-on": self.fail_on,
             "--family-size": self.cells_in_family,
-            "--head-sha": environ.get("GATE_HEAD_SHA", ""),
-            "--base-sha": environ.get("GATE_BASE_SHA", ""),
+            "--head-sha": self.head_sha or environ.get("GATE_HEAD_SHA", ""),
+            "--base-sha": self.base_sha or environ.get("GATE_BASE_SHA", ""),
             "--out": str(self.out(environ)),
         }
         given = [f"{option}={value}" for option, value in options.items() if value]
         backends = [f"--backend={name}" for name in self.backends.replace(",", " ").split()]
-        return ["run", *backends, *given, "--", *self._config_paths()]
-
-    def _config_paths(self) -> list[str]:
-        try:
-            paths = shlex.split(self.configs)
-        except ValueError as error:
-            raise UsageError(f"the input configs cannot be split: {error}", hint="close the quote") from error
-        if not paths:
-            raise UsageError("the input configs is empty", hint="name configs (*.yaml) or lists (*.txt)")
-        return paths
+        paths = inputs.config_paths({inputs.variable("configs"): self.configs})
+        return ["run", *backends, *given, "--", *paths]
 
 
 class Result(NamedTuple):
@@ -115,11 +99,6 @@ class Result(NamedTuple):
         }
 
 
-def variable(name: str) -> str:
-    """The environment variable of an input: engine-command or engine_command -> GATE_INPUT_ENGINE_COMMAND."""
-    return PREFIX + name.replace("-", "_").upper()
-
-
 def run(environ: Mapping[str, str], gate: Gate, write: Callable[[str], object]) -> int:
     """Run gate with the action's inputs; write outputs and summary; return the step's exit code.
 
@@ -130,22 +109,20 @@ def run(environ: Mapping[str, str], gate: Gate, write: Callable[[str], object]) 
         gate: runs `gate` with these arguments and returns its exit code.
         write: takes the lines of the job's log.
     """
-    outputs, summary = _runner_file(environ, "GITHUB_OUTPUT"), _runner_file(environ, "GITHUB_STEP_SUMMARY")
-    inputs = Inputs.from_environ(environ)
-    out = inputs.out(environ).absolute()
-    _append(
-        outputs, render_outputs(Result(Verdict.NOT_MEASURED, (), None, None, Exit.NOT_MEASURED).outputs())
-    )
+    runner = Runner(environ)
+    given = Inputs.from_environ(environ)
+    out = given.out(environ).absolute()
+    runner.output(Result(Verdict.NOT_MEASURED, (), None, None, Exit.NOT_MEASURED).outputs())
     for stale in (out / "report.json", out / "report.md"):
         stale.unlink(missing_ok=True)
     try:
-        code = gate(inputs.arguments(environ))
+        code = gate(given.arguments(environ))
     except GateError as error:
         write(str(error))
         code = error.exit_code
     result = result_of(out, code)
-    _append(outputs, render_outputs(result.outputs()))
-    _append(summary, render_summary(result))
+    runner.output(result.outputs() | {"records": str(out / "records")})
+    runner.summary(render_summary(result))
     if result.exit_code:
         write(
             annotation(f"{result.verdict.value}: {', '.join(result.failed_cells) or 'see the lines above'}")
@@ -170,47 +147,18 @@ def result_of(out: Path, code: int) -> Result:
     return Result(report.verdict, blocking, report_json, report_md, worst if blocking else Exit.PASS)
 
 
-def render_outputs(outputs: Mapping[str, str]) -> str:
-    """Lines for GITHUB_OUTPUT; no value can end its own block, because the delimiter is random."""
-    delimiter = f"gate-{secrets.token_hex(16)}"
-    return "".join(f"{name}<<{delimiter}\n{value}\n{delimiter}\n" for name, value in outputs.items())
-
-
 def render_summary(result: Result) -> str:
-    """The job summary: report.md, cut at a line where GitHub would refuse it."""
+    """The job summary: report.md, or that there is none."""
     if result.report_md is None:
         return (
             f"## vllm-eval-gate: {result.verdict.value}\n\n"
             f"The run ended (exit {result.exit_code}) before there was a report; the step's log says why.\n"
         )
-    text = result.report_md.read_bytes()
-    if len(text) > SUMMARY_BYTES:
-        room = SUMMARY_BYTES - len(_SUMMARY_CUT.encode())
-        text = text[: text.rindex(b"\n", 0, room)] + _SUMMARY_CUT.encode()
-    return text.decode()
-
-
-def annotation(text: str) -> str:
-    """A workflow command that shows an error on the job's page."""
-    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return f"::error title=vllm-eval-gate::{escaped}"
-
-
-def _runner_file(environ: Mapping[str, str], name: str) -> Path:
-    if not environ.get(name):
-        raise UsageError(
-            f"{name} is not set", hint="gate.action is for GitHub Actions; on a command line use `gate run`"
-        )
-    return Path(environ[name])
+    return result.report_md.read_text(encoding="utf-8")
 
 
 def _if_file(path: Path) -> Path | None:
     return path if path.is_file() else None
-
-
-def _append(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
 
 
 def run_gate(arguments: Sequence[str]) -> int:
@@ -220,16 +168,3 @@ def run_gate(arguments: Sequence[str]) -> int:
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else Exit.NOT_MEASURED
     return Exit.PASS
-
-
-def main() -> int:
-    """The entry point of action.yml's run step."""
-    try:
-        return run(os.environ, run_gate, print)
-    except GateError as error:
-        print(annotation(str(error)))
-        return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The GitHub Action: what its modes do with the inputs of `action.yml`."""

@@ -1,0 +1,213 @@
+"""The action's modes that talk to GitHub, each as its step runs it, against the fake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gate.action import __main__ as entry
+from gate.action import command, plan, report
+from gate.errors import Exit, UsageError
+from tests.support.act import outputs_of
+from tests.support.base_branch import BaseBranch, artifact
+from tests.support.github_fake import FakeGitHub
+from tests.support.github_fake.state import Pull, Repository
+from tests.support.hubs import AT_ONCE
+
+GATE = ".github/workflows/gate.yml"
+
+
+class Step:
+    """A step of a job on a hosted runner: its environment, and what it left."""
+
+    def __init__(self, fake: FakeGitHub, folder: Path, event_name: str, event: dict[str, Any]) -> None:
+        self.folder = folder
+        folder.mkdir()
+        (folder / "event.json").write_text(json.dumps(event))
+        self.log: list[str] = []
+        self.environ = {
+            "RUNNER_TEMP": str(folder),
+            "GITHUB_OUTPUT": str(folder / "output"),
+            "GITHUB_STEP_SUMMARY": str(folder / "summary"),
+            "GITHUB_EVENT_PATH": str(folder / "event.json"),
+            "GITHUB_EVENT_NAME": event_name,
+            "GITHUB_REPOSITORY": "org/engine",
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_API_URL": fake.url,
+            "GITHUB_RUN_ID": "7",
+            "GITHUB_SHA": "5" * 40,
+            "GATE_GITHUB_TOKEN": fake.token(),
+            "GATE_INPUT_CONFIGS": "configs/c.yaml",
+            "GATE_INPUT_ARCH": "gfx950",
+            "GATE_INPUT_BASELINES": "baselines",
+            "GATE_INPUT_FAIL_ON": "regression,not_measured,incomparable",
+        }
+
+    def run(self, mode: Any, **inputs: str) -> int:
+        given = {f"GATE_INPUT_{name.upper()}": value for name, value in inputs.items()}
+        return mode.run(self.environ | given, self.log.append, AT_ONCE)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        return outputs_of(self.folder / "output")
+
+
+@pytest.fixture
+def branch(repository: Repository, pull: Pull, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BaseBranch:
+    from gate.github.received import Heads
+
+    base = repository.git.find("refs/heads/main")
+    assert base is not None
+    made = BaseBranch(tmp_path / "base", Heads(pull.head, base))
+    (made.config.parent / "models-gfx950.txt").write_text("c.yaml\n")
+    (made.config.parent / "runners.yaml").write_text(
+        "lists: {models-gfx950.txt: {arch: gfx950, runs_on: [self-hosted, gfx950], gpus: 8}}\n"
+    )
+    monkeypatch.chdir(made.folder)
+    return made
+
+
+def run_event(repository: Repository, pull: Pull, action: str) -> dict[str, Any]:
+    run = repository.add_run(pull.head, GATE, pull.head_repo, "topic")
+    return {
+        "action": action,
+        "workflow_run": {
+            "id": run["id"],
+            "event": "pull_request",
+            "head_sha": pull.head,
+            "html_url": f"https://github.com/org/engine/actions/runs/{run['id']}",
+        },
+    }
+
+
+def test_a_report_sets_outputs_writes_a_summary_and_is_green_although_the_check_is_not(
+    fake, repository, pull, branch, tmp_path
+):
+    event = run_event(repository, pull, "completed")
+    worse = branch.record(branch.specs[0], shift=-0.25)
+    path = artifact(tmp_path / "a.zip", worse, branch.record(branch.specs[1]))
+    repository.add_artifact({"id": event["workflow_run"]["id"]}, "gate-records-a", path.read_bytes())
+    step = Step(fake, tmp_path / "step", "workflow_run", event)
+    assert step.run(report, attested="true") == Exit.PASS
+    outputs = step.outputs
+    assert (outputs["verdict"], outputs["conclusion"]) == ("regression", "failure")
+    assert json.loads(outputs["failed-cells"]) == ["gfx950/c/aiter"]
+    assert outputs["check-url"].startswith("https://github.com/")
+    assert (step.folder / "summary").read_text() == Path(outputs["report-md"]).read_text()
+    assert json.loads(Path(outputs["report-json"]).read_text())["commit"] == pull.head
+    assert step.log == ["regression: the check concluded failure"]
+
+
+def test_a_report_of_a_run_that_begins_only_announces_it(fake, repository, pull, branch, tmp_path):
+    step = Step(fake, tmp_path / "step", "workflow_run", run_event(repository, pull, "in_progress"))
+    assert step.run(report) == Exit.PASS
+    assert step.outputs["verdict"] == "not_measured"
+    (check,) = repository.checks.values()
+    assert check["status"] == "in_progress"
+    own = {"pull_request": {"number": pull.number, "head": {"sha": pull.head}, "base": {"sha": "2" * 40}}}
+    again = Step(fake, tmp_path / "own", "pull_request", own)
+    assert again.run(report, announce="true") == Exit.PASS
+    assert len(repository.checks) == 1
+
+
+def test_a_report_on_a_head_that_moved_says_so_and_is_no_failure(fake, repository, pull, branch, tmp_path):
+    event = run_event(repository, pull, "completed")
+    pull.push("again = True\n")
+    step = Step(fake, tmp_path / "step", "workflow_run", event)
+    assert step.run(report) == Exit.PASS
+    assert step.log[0].startswith("::notice title=vllm-eval-gate::pull request #")
+    assert step.outputs == {"verdict": "not_measured"}
+
+
+def test_an_input_that_cannot_be_read_is_a_usage_error(fake, repository, pull, branch, tmp_path):
+    step = Step(fake, tmp_path / "step", "workflow_run", run_event(repository, pull, "completed"))
+    with pytest.raises(UsageError, match="true or false"):
+        step.run(report, attested="yes")
+    with pytest.raises(UsageError, match="configs is empty"):
+        step.run(report, configs="")
+
+
+def planned(step: Step, **inputs: str) -> list[str]:
+    assert step.run(plan, configs="configs/models-gfx950.txt", arch="auto", **inputs) == Exit.PASS
+    jobs = json.loads(step.outputs["matrix"])["include"]
+    assert step.outputs["cells"] == str(len(jobs))
+    assert {job["family-size"] for job in jobs} <= {2}
+    return [job["backend"] for job in jobs]
+
+
+def test_the_plan_of_a_pull_request_knows_its_commits_and_what_it_changes(fake, pull, branch, tmp_path):
+    event = {"pull_request": {"number": pull.number, "head": {"sha": pull.head}, "base": {"sha": "2" * 40}}}
+    step = Step(fake, tmp_path / "step", "pull_request", event)
+    assert planned(step) == ["aiter", "triton"]
+    assert step.outputs["head-sha"] == pull.head
+    assert step.outputs["base-sha"] == branch.heads.base_sha
+    assert step.outputs["head-repository"] == "contributor/engine"
+    branch.write_config(when={"paths": ["csrc/**"]})
+    assert planned(Step(fake, tmp_path / "other", "pull_request", event)) == []
+    branch.write_config(when={"paths": ["kernel.py"]})
+    assert planned(Step(fake, tmp_path / "kernel", "pull_request", event)) == ["aiter", "triton"]
+
+
+def test_the_plan_of_a_rerun_names_its_cells_and_keeps_the_family_of_all(fake, pull, branch, tmp_path):
+    event = {"inputs": {"pull-request": str(pull.number), "head-sha": pull.head}}
+    step = Step(fake, tmp_path / "step", "workflow_dispatch", event)
+    assert planned(step, cells='["gfx950/c/triton"]') == ["triton"]
+    for cells, said in (("[1]", "no JSON list"), ("{", "no JSON list"), ('["a/b/c"]', "1 of the cells")):
+        with pytest.raises(UsageError, match=said):
+            step.run(plan, configs="configs/models-gfx950.txt", arch="auto", cells=cells)
+
+
+def test_the_plan_of_a_push_needs_no_pull_request(fake, repository, branch, tmp_path):
+    step = Step(fake, tmp_path / "step", "push", {"before": "4" * 40})
+    assert planned(step) == ["aiter", "triton"]
+    assert (step.outputs["head-sha"], step.outputs["base-sha"]) == ("5" * 40, "4" * 40)
+    assert fake.asked == []
+
+
+def test_a_command_is_done_and_answered(fake, repository, pull, branch, tmp_path):
+    repository.workflows |= {"gate.yml", "gate-baseline.yml"}
+    body = f"/gate rerun gfx950/c/aiter @{pull.head}"
+    comment = repository.comment(pull.number, "mia", body)
+    event = {
+        "action": "created",
+        "issue": {"number": pull.number, "pull_request": {}},
+        "comment": {
+            "id": comment["id"],
+            "body": body,
+            "user": {"login": "mia", "type": "User"},
+            "created_at": comment["created_at"],
+        },
+    }
+    step = Step(fake, tmp_path / "step", "issue_comment", event)
+    assert step.run(command, workflow=GATE) == Exit.PASS
+    assert step.log == ["done"]
+    (dispatched,) = repository.dispatches
+    assert dispatched["inputs"]["head-sha"] == pull.head
+    assert json.loads(dispatched["inputs"]["cells"]) == ["gfx950/c/aiter"]
+
+
+def test_the_job_that_runs_an_engine_refuses_a_token(capsys):
+    environ = {"GATE_INPUT_MODE": "run", "GATE_GITHUB_TOKEN": "ghs_canary"}
+    assert entry.main(environ) == Exit.USAGE
+    said = capsys.readouterr().out
+    assert "measure without a token" in said
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize("mode", ["plan", "report", "command"])
+def test_each_mode_says_what_it_misses_as_an_annotation(mode, capsys, tmp_path):
+    environ = {
+        "GATE_INPUT_MODE": mode,
+        "GITHUB_OUTPUT": str(tmp_path / "o"),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "s"),
+    }
+    assert entry.main(environ) == Exit.USAGE
+    assert "GITHUB_EVENT_PATH is not set" in capsys.readouterr().out
+
+
+def test_an_unknown_mode_is_refused(capsys):
+    assert entry.main({"GATE_INPUT_MODE": "dance"}) == Exit.USAGE
+    assert "mode 'dance' is not supported" in capsys.readouterr().out
