@@ -20,7 +20,7 @@ from gate.cells import CellSpec
 from gate.decide.words import count
 from gate.engine import Found, launcher_for
 from gate.errors import MeasurementError, UsageError
-from gate.fingerprint import git_in
+from gate.fingerprint import Git, git_in
 from gate.model import Baseline, RunRecord, sha256_of
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_collection, resumed
@@ -49,10 +49,8 @@ class Collection:
 
     def signed(self) -> Collection:
         """The same with somebody's name."""
-        name = (self.accepted_by or "").strip() or git_in(Path.cwd())(["config", "user.name"])
-        return replace(
-            self, accepted_by=name or getpass.getuser(), reason=(self.reason or "").strip() or None
-        )
+        who = somebody(self.accepted_by, git_in(Path.cwd()))
+        return replace(self, accepted_by=who, reason=(self.reason or "").strip() or None)
 
 
 class Job(NamedTuple):
@@ -81,6 +79,11 @@ class Added(NamedTuple):
         agreement = f", homogeneous (p = {self.p_value:.2g})" if self.runs > 1 else ""
         doubt = f"; this one never will: {self.doubt}" if self.doubt else ""
         return f"{self.path}: {count(self.runs, 'run')} of {self.repeats} repeats count{agreement}{doubt}"
+
+
+def somebody(named: str | None, git: Git) -> str:
+    """Who answers for a run: who was named, else git's user, else this machine's."""
+    return (named or "").strip() or git(["config", "user.name"]) or getpass.getuser()
 
 
 def collect_baselines(request: RunRequest, collection: Collection, progress: Progress) -> tuple[Added, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from gate.model import AnchorLook, Baseline, BaselineRun
 from gate.stats.looks import look_statistics
 from gate.stats.planning import ANCHOR_SHARE
 
-HEADINGS = (
+ANY_MARGIN: Final = 0.03  # neither of the two variances depends on it
+HEADINGS: Final = (
     "cell",
     "score",
     "new - before",
@@ -33,14 +34,32 @@ HEADINGS = (
 )
 
 
+class Comparison(NamedTuple):
+    """New runs against those that counted before.
+
+    Args:
+        difference: of their scores.
+        interval: its 95 % interval, on these questions.
+        p_value: do both measure the same (`pool.homogeneity`)?
+    """
+
+    difference: float
+    interval: tuple[float, float]
+    p_value: float
+
+    @property
+    def bounds(self) -> str:
+        """The interval in points."""
+        return "{:+.1f} .. {:+.1f}".format(*(100 * bound for bound in self.interval))
+
+
 class Change(NamedTuple):
     """One cell before and after.
 
     Args:
         before: what counted; None where nothing did, or where it was another fingerprint.
         after: what will count.
-        difference: score of the new runs less that of what counted, with its 95 % `interval`.
-        p_value: do the new runs and what counted measure the same? None where there is nothing to compare.
+        comparison: the new runs against what counted; None where there is nothing to compare.
         new_epoch: whether what counted before counts no longer.
         detectable: the drop that a gate finds 9 times in 10, before and after; None where it can prove none.
         drift: the new runs against the pinned ones, where something older is pinned.
@@ -49,9 +68,7 @@ class Change(NamedTuple):
     cell: str
     before: Row | None
     after: Row
-    difference: float | None
-    interval: tuple[float, float] | None
-    p_value: float | None
+    comparison: Comparison | None
     new_epoch: bool
     detectable: tuple[float | None, float | None]
     drift: AnchorLook | None
@@ -75,24 +92,41 @@ def change_of(
     """
     counted = current_runs(before) if before is not None else ()
     if before is None or not counted or before.fingerprint != after.fingerprint:
-        detectable = (None, _detectable(after, settings, chance))
-        new_epoch = bool(counted)
         return Change(
-            str(after.fingerprint.cell), None, row_of(after), None, None, None, new_epoch, detectable, None
+            cell=str(after.fingerprint.cell),
+            before=None,
+            after=row_of(after),
+            comparison=None,
+            new_epoch=bool(counted),
+            detectable=(None, _detectable(after, settings, chance)),
+            drift=None,
         )
-    known = {run.id for run in before.runs}
-    new = [run for run in current_runs(after) if run.id not in known]
-    difference, half = _compared(counted, new, settings.margin) if new else (None, 0.0)
     return Change(
         cell=str(after.fingerprint.cell),
         before=row_of(before),
         after=row_of(after),
-        difference=difference,
-        interval=None if difference is None else (difference - half, difference + half),
-        p_value=runs_homogeneity([*counted, *new]).p_value if new else None,
+        comparison=compared(before, after),
         new_epoch=not {run.id for run in counted} & {run.id for run in current_runs(after)},
         detectable=(_detectable(before, settings, chance), _detectable(after, settings, chance)),
         drift=_drift(after, settings),
+    )
+
+
+def compared(before: Baseline, after: Baseline) -> Comparison | None:
+    """The runs that only `after` counts against those that `before` does; None where either has none.
+
+    Both are of the same questions. The variance is the larger one of two estimates (statistics.md: V_F, V_u).
+    """
+    known = {run.id for run in before.runs}
+    counted, new = current_runs(before), [run for run in current_runs(after) if run.id not in known]
+    if not counted or not new:
+        return None
+    (k, n), (s, m) = _counts(counted), _counts(new)
+    found = look_statistics(k, n, s, m, margin=ANY_MARGIN)
+    variance = max(float(found.variance_regression), float(found.variance_plain or 0.0))
+    difference, half = float(found.difference), Z_95 * math.sqrt(variance)
+    return Comparison(
+        difference, (difference - half, difference + half), runs_homogeneity([*counted, *new]).p_value
     )
 
 
@@ -119,17 +153,9 @@ def plain(change: Change) -> dict[str, Any]:
     return change._asdict() | {
         "before": change.before and change.before._asdict(),
         "after": change.after._asdict(),
+        "comparison": change.comparison and change.comparison._asdict(),
         "drift": change.drift and change.drift.model_dump(mode="json") | {"dropped": change.drift.dropped},
     }
-
-
-def _compared(
-    counted: Sequence[BaselineRun], new: Sequence[BaselineRun], margin: float
-) -> tuple[float, float]:
-    """Difference of the new runs to what counted, and half of its 95 % interval."""
-    (k, n), (s, m) = _counts(counted), _counts(new)
-    found = look_statistics(k, n, s, m, margin=margin)
-    return float(found.difference), Z_95 * math.sqrt(float(found.variance))
 
 
 def _counts(runs: Sequence[BaselineRun]) -> tuple[Any, int]:
@@ -160,9 +186,9 @@ def _texts(change: Change) -> tuple[str, ...]:
     return (
         change.cell,
         _arrow(before and f"{before.score:.4f}", f"{after.score:.4f}"),
-        "-" if change.difference is None else signed_points(change.difference),
-        "-" if change.interval is None else "{:+.1f} .. {:+.1f}".format(*(100 * x for x in change.interval)),
-        "-" if change.p_value is None else f"{change.p_value:.2g}",
+        signed_points(change.comparison.difference) if change.comparison else "-",
+        change.comparison.bounds if change.comparison else "-",
+        f"{change.comparison.p_value:.2g}" if change.comparison else "-",
         _arrow(before and _points(before.half_width), _points(after.half_width)),
         _arrow(_points(change.detectable[0]) if before else None, _points(change.detectable[1])),
         _arrow(before and str(before.runs), str(after.runs)),

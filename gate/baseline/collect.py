@@ -155,11 +155,16 @@ def _kept(runs: tuple[BaselineRun, ...], today: str, terms: Terms) -> tuple[Base
 def _counting_from(baseline: Baseline, first: BaselineRun, *, before: tuple[BaselineRun, ...]) -> Baseline:
     """The baseline with `first` as the first run that counts, and without the runs that nobody needs."""
     anchor = baseline.anchor or tuple(run.id for run in before)
+    return pruned(baseline.model_copy(update={"epoch": first.id, "anchor": anchor}))
+
+
+def pruned(baseline: Baseline) -> Baseline:
+    """The baseline without the runs that neither count nor are pinned."""
     ids = [run.id for run in baseline.runs]
-    start = ids.index(first.id)
-    runs = tuple(run for i, run in enumerate(baseline.runs) if i >= start or run.id in anchor)
-    epoch = None if runs[0].id == first.id else first.id
-    return baseline.model_copy(update={"runs": runs, "epoch": epoch, "anchor": anchor})
+    start = 0 if baseline.epoch is None else ids.index(baseline.epoch)
+    runs = tuple(run for i, run in enumerate(baseline.runs) if i >= start or run.id in baseline.anchor)
+    epoch = None if runs[0].id == baseline.epoch else baseline.epoch
+    return baseline.model_copy(update={"runs": runs, "epoch": epoch})
 
 
 def _reasons_to_refuse(record: RunRecord) -> Iterator[str]:

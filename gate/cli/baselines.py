@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gate.cli.options import Accepting, AsJson, Baselines, Measuring, Sources, grouped
+from gate.cli.options import AcceptedBy, Accepting, AsJson, Baselines, Cells, Measuring, Sources, grouped
 from gate.cli.output import print_json, print_table, progress
 
 
@@ -36,9 +36,7 @@ def refresh(
     reason: Annotated[str, typer.Option(help="why the new runs are accepted")],
     cells: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[CELL...]", help="stored cells, as arch/config/backend or a part, with * and ?"
-        ),
+        typer.Argument(metavar="CELL", help="stored cells, as arch/config/backend or a part, with * and ?"),
     ] = None,
     records: Annotated[
         Path | None,
@@ -79,6 +77,79 @@ def refresh(
     else:
         print_table(table(changes))
         typer.echo("written" if wanted.write else "not written: --write does")
+
+
+def baseline_anchor(
+    cell: Annotated[str, typer.Argument(help="one stored cell, as arch/config/backend or a part of it")],
+    reason: Annotated[str, typer.Option(help="why this level is the one to hold from now on")],
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="ids of its runs; default: what counts today"),
+    ] = None,
+    accepted_by: AcceptedBy = None,
+    baselines: Baselines = Path("baselines"),
+) -> None:
+    """Pin the runs that slow drift is measured against."""
+    from datetime import UTC, datetime
+
+    from gate.baseline.anchor import move_anchor
+    from gate.collect import somebody
+    from gate.fingerprint import git_in
+
+    path, after = move_anchor(
+        baselines,
+        cell,
+        tuple(runs or ()),
+        accepted_by=somebody(accepted_by, git_in(Path.cwd())),
+        reason=reason,
+        date=datetime.now(UTC).date().isoformat(),
+    )
+    typer.echo(f"{path}: anchor {', '.join(after.anchor)}")
+
+
+def baseline_diff(
+    first: Annotated[str, typer.Argument(metavar="A", help="a baseline file, a ref, or REF..REF")],
+    second: Annotated[
+        str | None, typer.Argument(metavar="B", help="the same; default: the store as it is now")
+    ] = None,
+    cell: Cells = None,
+    baselines: Baselines = Path("baselines"),
+    as_json: AsJson = False,
+) -> None:
+    """Show what differs between two baselines, or between two states of the store."""
+    from gate.baseline.diff import differences, plain, sides, table
+    from gate.fingerprint import git_in
+
+    found = differences(*sides(first, second, baselines, git_in(baselines), tuple(cell or ())))
+    if as_json:
+        print_json([plain(difference) for difference in found])
+    else:
+        print_table(table(found))
+
+
+def baseline_history(
+    commits: Annotated[str, typer.Argument(metavar="REF..REF", help="which commits; default: all")] = "HEAD",
+    cell: Cells = None,
+    baselines: Baselines = Path("baselines"),
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="draw it, too: .svg or .png (extra `plot`)")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show who accepted what, when and why, and how the scores moved: from git."""
+    from gate.baseline.history import entries, plain, table
+    from gate.baseline.past import versions
+    from gate.fingerprint import git_in
+
+    found = list(entries(versions(git_in(baselines), commits, tuple(cell or ()))))
+    if plot is not None:
+        from gate.report.plot import plot_history
+
+        plot_history(found, plot)
+    if as_json:
+        print_json([plain(entry) for entry in found])
+    else:
+        print_table(table(found))
 
 
 def baseline_show(

@@ -63,6 +63,13 @@ HangSeconds = Annotated[
 WiderMargin = Annotated[
     bool, typer.Option("--accept-wider-margin", help="go on where the cap proves only a wider margin")
 ]
+AcceptedBy = Annotated[
+    str | None, typer.Option(envvar="GITHUB_ACTOR", help="who answers for it; default: git's user")
+]
+Cells = Annotated[
+    list[str] | None,
+    typer.Option("--cell", metavar="CELL", help="only these cells: arch/config/backend or a part, * and ?"),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="only the report at the end")]
 OfEvent = Annotated[
     str | None, typer.Option("--event", help="GitHub's event: only the cells that `when:` selects")
@@ -152,9 +159,7 @@ class Measuring:
 class Accepting:
     """The options of every command that adds runs to the store."""
 
-    accepted_by: Annotated[
-        str | None, typer.Option(envvar="GITHUB_ACTOR", help="who answers for them; default: git's user")
-    ] = None
+    accepted_by: AcceptedBy = None
     runs: Annotated[int, typer.Option(min=1, help="runs of each cell, one after the other")] = 1
     new_epoch: Annotated[
         bool, typer.Option("--new-epoch", help="from these runs on nothing older counts; it stays pinned")

@@ -49,7 +49,7 @@ def test_a_second_refresh_from_the_same_records_changes_nothing(checkout: Checko
     checkout.refresh()
     before = checkout.path(CELL).read_bytes()
     (change,) = checkout.refresh()
-    assert change.difference is None
+    assert change.comparison is None
     assert checkout.path(CELL).read_bytes() == before
 
 

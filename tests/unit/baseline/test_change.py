@@ -45,7 +45,8 @@ def score(baseline: Baseline) -> float:
 def test_the_difference_is_that_of_the_new_runs_to_what_counted() -> None:
     change = change_of(BEFORE, MORE, SETTINGS)
     new = sum(MORE.runs[2].correct) / (60 * 16)
-    assert change.difference == pytest.approx(new - score(BEFORE))
+    assert change.comparison is not None
+    assert change.comparison.difference == pytest.approx(new - score(BEFORE))
     assert change.before is not None
     assert (change.before.score, change.after.score) == (score(BEFORE), score(MORE))
     assert change.new_epoch is False
@@ -56,8 +57,8 @@ def test_the_interval_holds_the_true_difference_nineteen_times_in_twenty() -> No
     for seed in range(100):
         stored = grown(None, 3 * seed)
         change = change_of(stored, grown(stored, 3 * seed + 1, new_epoch=True), SETTINGS)
-        assert change.interval is not None
-        low, high = change.interval
+        assert change.comparison is not None
+        low, high = change.comparison.interval
         held += low <= 0 <= high
     assert held >= 89  # 95 expected, and sqrt(100 * .05 * .95) = 2.2
 
@@ -127,15 +128,15 @@ def test_no_sample_stands_on_both_sides_of_the_drift() -> None:
 
 def test_a_first_baseline_and_another_fingerprint_have_nothing_to_be_compared_with() -> None:
     first = change_of(None, BEFORE, SETTINGS)
-    assert (first.before, first.difference, first.p_value, first.new_epoch) == (None, None, None, False)
+    assert (first.before, first.comparison, first.new_epoch) == (None, None, False)
     other = grown(BEFORE, 7, fingerprint=fingerprint(question_ids(60), temperature=0.5))
     change = change_of(BEFORE, other, SETTINGS)
-    assert (change.before, change.difference, change.new_epoch) == (None, None, True)
+    assert (change.before, change.comparison, change.new_epoch) == (None, None, True)
 
 
 def test_what_is_stored_already_changes_nothing() -> None:
     change = change_of(MORE, MORE, SETTINGS)
-    assert (change.difference, change.p_value, change.new_epoch, change.drop) == (None, None, False, 0)
+    assert (change.comparison, change.new_epoch, change.drop) == (None, False, 0)
 
 
 def test_the_table_of_a_refresh(snapshot: SnapshotAssertion) -> None:
