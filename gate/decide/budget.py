@@ -8,7 +8,7 @@ from gate.config import GateSettings
 from gate.decide.words import count, points
 from gate.errors import StatisticsError
 from gate.model import Reference
-from gate.stats import planning, sequential
+from gate.stats import fixed, planning, sequential
 from gate.stats.looks import baseline_moments
 from gate.stats.planning import Design
 from gate.stats.sequential import SequencePlan, Terms
@@ -94,6 +94,35 @@ def tolerated_loss_of(reference: Reference, settings: GateSettings) -> float:
     return max(settings.tolerated_loss, measured)
 
 
+def fixed_budget(
+    reference: Reference, settings: GateSettings, repeats: int, *, family_size: int, chance: float = 0.0
+) -> Budget:
+    """The budget of a run whose size others fixed: it may be too small to decide, but is never refused.
+
+    Args:
+        reference: the pooled baseline.
+        settings: the config's `gate:` section; its `max_repeats` says nothing here.
+        repeats: answers to each question, as declared.
+        family_size: C.
+        chance: score of guessing; 0 for open answers.
+
+    Raises:
+        StatisticsError: the baseline is too small, or the margin exceeds its score.
+    """
+    try:
+        design, accuracy = _design(reference, settings, family_size)
+        _check_margin(accuracy, settings.margin, chance)
+        return _budget(reference, settings, design, repeats, needed=repeats, margin=settings.margin)
+    except StatisticsError as error:
+        where = str(reference.fingerprint.cell)
+        raise StatisticsError(error.message, where=where, hint=error.hint) from error
+
+
+def plan_fixed(reference: Reference, budget: Budget) -> SequencePlan:
+    """The one look at a run of a fixed size."""
+    return fixed.plan_fixed(reference.questions, reference.correct, reference.repeats, budget.terms)
+
+
 def plan_sequence(reference: Reference, budget: Budget, *, question_order_seed: str) -> SequencePlan:
     """Blocks, looks and boundaries of one cell under its budget.
 
@@ -126,20 +155,26 @@ def _plan(
                 "with --accept-wider-margin",
             )
         _check_margin(accuracy, margin, chance)
+    return _budget(reference, settings, design, cap, needed=needed, margin=margin)
+
+
+def _budget(
+    reference: Reference, settings: GateSettings, design: Design, repeats: int, *, needed: int, margin: float
+) -> Budget:
     tolerated = tolerated_loss_of(reference, settings)
     if tolerated >= margin:
         raise StatisticsError(
             f"a loss of {points(tolerated)} is tolerated, no less than the margin of {points(margin)}",
             hint="widen the margin, or find out what runs of one build differ by (`gate calibrate`)",
         )
-    drop = tolerated + planning.detectable_drop(design, cap)
+    drop = tolerated + planning.detectable_drop(design, repeats)
     return Budget(
-        max_repeats=cap,
+        max_repeats=repeats,
         needed_repeats=needed,
         margin=margin,
         tolerated_loss=tolerated,
         alpha=settings.alpha,
-        family_size=family_size,
+        family_size=design.cells,
         alpha_pass=settings.alpha_pass,
         detectable_drop=drop,
         design=design,

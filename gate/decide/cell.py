@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gate.config import GateSettings
-from gate.decide.budget import Budget, plan_budget, plan_sequence
+from gate.decide.budget import Budget, fixed_budget, plan_budget, plan_fixed, plan_sequence
 from gate.decide.conclusion import Measured, conclude
-from gate.decide.declared import check_course, check_declared
+from gate.decide.declared import check_course, check_declared, check_declared_fixed
 from gate.decide.words import count, something_else_ran
 from gate.errors import RecordError, StatisticsError
 from gate.model import Cell, CellResult, EvidenceCheck, Reference, RunRecord, Verdict
+from gate.stats.fixed import look_once
 from gate.stats.sequential import follow
 
 _MEASURE_AGAIN: Final = "run the cell again on the same commit"
@@ -39,6 +40,7 @@ def decide_cell(
     tolerance: float = 0.05,
     accept_wider_margin: bool = False,
     base_checks: Sequence[EvidenceCheck] = (),
+    fixed_repeats: int | None = None,
 ) -> CellResult:
     """The verdict of one measured cell and everything a report says about it.
 
@@ -52,6 +54,8 @@ def decide_cell(
         tolerance: of the old rule, score < threshold - tolerance.
         accept_wider_margin: as recorded for this run.
         base_checks: `expect` against what the base build of a confirmation reported.
+        fixed_repeats: the declared size of a run that nobody looked at before its end; None for one that
+            was measured under the sequential test.
     """
     base = _facts(record, checks)
     if record.failure is not None:
@@ -66,14 +70,18 @@ def decide_cell(
     if differences:
         return _incomparable(base, differences)
     try:
-        budget = plan_budget(
-            reference,
-            settings,
-            family_size=family_size,
-            chance=chance,
-            accept_wider_margin=accept_wider_margin,
-        )
-        measured = _measured(record, reference, budget)._replace(base_checks=tuple(base_checks))
+        if fixed_repeats is not None:
+            budget = fixed_budget(reference, settings, fixed_repeats, family_size=family_size, chance=chance)
+            measured = _measured_whole(record, reference, budget)
+        else:
+            budget = plan_budget(
+                reference,
+                settings,
+                family_size=family_size,
+                chance=chance,
+                accept_wider_margin=accept_wider_margin,
+            )
+            measured = _measured(record, reference, budget)._replace(base_checks=tuple(base_checks))
         return conclude(measured, base, max_minutes=settings.max_minutes, tolerance=tolerance)
     except (RecordError, StatisticsError) as error:
         return _with(base, Verdict.NOT_MEASURED, error.message, error.hint or _MEASURE_AGAIN)
@@ -100,6 +108,13 @@ def _measured(record: RunRecord, reference: Reference, budget: Budget) -> Measur
     if not course.looks:
         raise RecordError("not one block of samples is complete")
     return Measured(record, reference, budget, plan, course)
+
+
+def _measured_whole(record: RunRecord, reference: Reference, budget: Budget) -> Measured:
+    """The one look at a run of a fixed size, or a RecordError that says why it decides nothing."""
+    plan = plan_fixed(reference, budget)
+    check_declared_fixed(record, plan)
+    return Measured(record, reference, budget, plan, look_once(plan, record.outcomes))
 
 
 def _facts(record: RunRecord, checks: Sequence[EvidenceCheck]) -> CellResult:

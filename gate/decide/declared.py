@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gate.decide.budget import Budget
 from gate.decide.words import count
 from gate.errors import RecordError
@@ -15,10 +17,7 @@ def check_declared(record: RunRecord, reference: Reference, budget: Budget, plan
     Raises:
         RecordError: names every number that differs.
     """
-    if record.purpose != "gate":
-        raise RecordError("a run collected for a baseline is not a gate run", hint="use `gate baseline`")
-    if record.fingerprint.cell != record.cell:
-        raise RecordError(f"the record of {record.cell} has the fingerprint of {record.fingerprint.cell}")
+    _check_kind(record)
     declared: dict[str, tuple[object, object]] = {
         "family_size": (record.family_size, budget.family_size),
         "alpha": (record.alpha, budget.alpha),
@@ -31,12 +30,44 @@ def check_declared(record: RunRecord, reference: Reference, budget: Budget, plan
         "max_repeats": (record.max_repeats, budget.max_repeats),
         "look_at": (list(record.look_at), list(plan.look_at)),
     }
-    wrong = [f"{name} {ours}, not {theirs}" for name, (ours, theirs) in declared.items() if ours != theirs]
-    if wrong:
+    if wrong := _differing(declared):
         raise RecordError(
-            f"measured under another plan than these settings and this baseline give: {'; '.join(wrong)}",
+            f"measured under another plan than these settings and this baseline give: {wrong}",
             hint="run the cell again with the settings and the baseline of the base branch",
         )
+
+
+def check_declared_fixed(record: RunRecord, plan: SequencePlan) -> None:
+    """Refuse a record of a fixed-size run that is not of the size that was declared for it.
+
+    Settings and baseline had no say in when such a run ended, so any may be held against it.
+
+    Raises:
+        RecordError: names every number that differs.
+    """
+    _check_kind(record)
+    declared: dict[str, tuple[object, object]] = {
+        "max_repeats": (record.max_repeats, plan.terms.max_repeats),
+        "look_at": (list(record.look_at), list(plan.look_at)),
+    }
+    if wrong := _differing(declared):
+        raise RecordError(
+            f"not of the size that the config declares: {wrong}",
+            hint="a size that is chosen afterwards proves nothing: import a run of the declared one",
+        )
+
+
+def _check_kind(record: RunRecord) -> None:
+    if record.purpose != "gate":
+        raise RecordError("a run collected for a baseline is not a gate run", hint="use `gate baseline`")
+    if record.fingerprint.cell != record.cell:
+        raise RecordError(f"the record of {record.cell} has the fingerprint of {record.fingerprint.cell}")
+
+
+def _differing(declared: Mapping[str, tuple[object, object]]) -> str:
+    return "; ".join(
+        f"{name} {ours}, not {theirs}" for name, (ours, theirs) in declared.items() if ours != theirs
+    )
 
 
 def check_course(course: Course, plan: SequencePlan) -> None:
