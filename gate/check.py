@@ -15,7 +15,7 @@ from gate.baseline.pool import reference_of
 from gate.cells import CellSpec, cells_of
 from gate.decide import decide_cell, unmeasured
 from gate.errors import RecordError
-from gate.model import Cell, CellResult, GateReport, Reference, RunRecord
+from gate.model import Cell, CellResult, GateReport, Reference, RunRecord, Verdict
 from gate.reporting import assemble, fail_on_verdicts
 
 NO_RECORD: Final = "no run record of this cell arrived: its job failed, or did not run"
@@ -85,10 +85,10 @@ def judge(
     """The verdict on one record, with the evidence it carries held against the config.
 
     Whether a wider margin than the config's, or less proof, will do is for whoever asks, never for the
-    record, to say.
+    record, to say; that a run had a fixed size is for the config to say.
     """
-    fresh = record.confirmation
-    return decide_cell(
+    fresh, imported = record.confirmation, spec.task.imported
+    result = decide_cell(
         record,
         reference,
         checks=checks_of(spec, record.evidence, accept_unproven) if record.outcomes else (),
@@ -98,7 +98,15 @@ def judge(
         tolerance=spec.tolerance,
         accept_wider_margin=accept_wider_margin,
         base_checks=checks_of(spec, fresh.evidence) if fresh and not fresh.failure else (),
+        fixed_repeats=imported.repeats if imported else None,
     )
+    if imported is None or result.verdict is not Verdict.NO_BASELINE:
+        return result
+    command = (
+        f"gate import {spec.task.protocol} LOG --config {spec.source} --backend {spec.cell.backend} "
+        '--purpose baseline --reason "..."'
+    )
+    return result.model_copy(update={"next_step": command})
 
 
 def results_of(

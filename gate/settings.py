@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
 from gate.model import Frozen, Sha256
 
-TaskName = Literal["gpqa_diamond", "gsm8k", "choices"]
-Protocol = Literal["independent", "gpt_oss", "vllm_few_shot", "chat"]
+TaskName = Literal["gpqa_diamond", "gsm8k", "choices", "imported"]
+Harness = Literal["lm-eval", "inspect", "gpt-oss", "evalscope"]
+Protocol = Literal["independent", "gpt_oss", "vllm_few_shot", "chat", Harness]
 Endpoint = Literal["responses", "chat", "completions"]
 Event = Literal["pull_request", "schedule", "push", "workflow_dispatch", "issue_comment", "merge_group"]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]+$")]
@@ -24,6 +25,7 @@ PROTOCOLS: Final[Mapping[str, tuple[str, ...]]] = {
     "gpqa_diamond": ("independent", "gpt_oss"),
     "gsm8k": ("vllm_few_shot", "chat"),
     "choices": ("independent",),
+    "imported": get_args(Harness),
 }
 
 
@@ -66,6 +68,23 @@ class ChoiceColumns(Frozen):
     choices: Text | None = None
 
 
+class ImportedRuns(Frozen):
+    """What a log of another harness cannot be asked, declared before the runs are made.
+
+    `benchmark` is the harness's own name of it; `metric` the one that decides, where the log has several;
+    `repeats` the size of a run; `guessing` the score of guessing, 0 for open answers; `conversation_date` the
+    date that the model is told, `none` where it is told none; `version` the harness's, where its log does
+    not say it.
+    """
+
+    benchmark: Text
+    metric: Text | None = None
+    repeats: int = Field(ge=1, le=1000)
+    guessing: float = Field(ge=0, lt=1, allow_inf_nan=False)
+    conversation_date: Annotated[str, StringConstraints(pattern=r"^(\d{4}-\d{2}-\d{2}|none)$")]
+    version: Text | None = None
+
+
 class TaskSettings(Frozen):
     """The benchmark: which questions, asked how. In YAML a mapping, or just the name.
 
@@ -82,6 +101,7 @@ class TaskSettings(Frozen):
     dataset_sha256: Sha256 | None = None
     columns: ChoiceColumns = ChoiceColumns()
     gen_prefix: str = ""
+    imported: ImportedRuns | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -94,7 +114,7 @@ class TaskSettings(Frozen):
         if filled.get("name") == "gsm8k":
             filled.setdefault("protocol", "vllm_few_shot")
             filled.setdefault("num_fewshot", 5)
-        if "protocol" in filled:
+        if "protocol" in filled and filled.get("name") != "imported":
             by_protocol = {"vllm_few_shot": "completions", "chat": "chat"}
             filled.setdefault("endpoint", by_protocol.get(str(filled["protocol"]), "responses"))
         return filled
@@ -102,6 +122,8 @@ class TaskSettings(Frozen):
     @property
     def chance(self) -> float:
         """Accuracy of guessing: one in the number of options; 0 where the answer is open."""
+        if self.imported is not None:
+            return self.imported.guessing
         return 0.0 if self.name == "gsm8k" else 1 / (1 + len(self.columns.incorrect))
 
     @model_validator(mode="after")
@@ -111,6 +133,19 @@ class TaskSettings(Frozen):
             raise ValueError(f"the protocol of {self.name} is one of {', '.join(known)}, not {self.protocol}")
         if self.name == "choices" and self.dataset is None:
             raise ValueError("the task choices needs `dataset: PATH`")
+        return self
+
+    @model_validator(mode="after")
+    def _imported_runs_are_declared(self) -> TaskSettings:
+        if (self.name == "imported") != (self.imported is not None):
+            raise ValueError("`name: imported` and the mapping `imported:` need each other")
+        if self.imported is None:
+            return self
+        if "endpoint" not in self.model_fields_set:
+            raise ValueError("the task imported needs `endpoint:`, the one that the harness asked")
+        asks = {"num_questions", "num_fewshot", "dataset", "dataset_sha256", "gen_prefix"}
+        if ours := sorted(asks & self.model_fields_set):
+            raise ValueError(f"{ours[0]} is the harness's affair, not an imported task's")
         return self
 
 

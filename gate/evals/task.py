@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from gate.errors import UsageError
 from gate.model import Finish, Outcome
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def load_task(
 
     Raises:
         DatasetError: the questions are missing, altered or malformed.
+        UsageError: another harness asks this task.
     """
     from gate.evals.choices import load_choices  # noqa: PLC0415 - each task imports this module
     from gate.evals.endpoints import Asker  # noqa: PLC0415
@@ -121,3 +123,8 @@ def load_task(
             return load_gsm8k(settings, asker, dataset_path=dataset_path, cache_dir=cache_dir)
         case "choices":
             return load_choices(settings, asker, dataset_path=dataset_path, cache_dir=cache_dir)
+        case "imported":
+            raise UsageError(
+                f"this config's task is asked by {settings.protocol}, not by the gate",
+                hint=f"gate import {settings.protocol} LOG --config CONFIG brings in what it measured",
+            )

@@ -1,0 +1,1 @@
+"""Logs of other harnesses as run records; one module a harness, none of which needs the harness installed."""
