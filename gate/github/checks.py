@@ -9,8 +9,9 @@ from github import GithubException
 from github.CheckRun import CheckRun
 from github.GithubObject import NotSet, Opt
 
+from gate.decide import Conclusion
 from gate.github.client import Hub
-from gate.report.comment import SUMMARY_BYTES, Annotation, Rendered
+from gate.report.comment import SUMMARY_BYTES, TITLE_CHARACTERS, Annotation, Rendered
 
 CHECK_NAME: Final = "vllm-eval-gate"
 MOST_ANNOTATIONS: Final = 50
@@ -42,10 +43,12 @@ class CheckRuns:
         """Say that a measurement goes on; a check run that is going on already is left as it is."""
         return self._hub.write(lambda: self._running() or self._create(details_url))
 
-    def finish(self, rendered: Rendered, details_url: str | None = None) -> CheckRun:
+    def finish(self, rendered: Rendered, details_url: str | None = None, *, text: str = "") -> CheckRun:
         """Say how it ended. The conclusion comes last: nobody sees one before its annotations are there."""
         run = self.start(details_url)
         output: dict[str, Any] = {"title": rendered.title, "summary": cut(rendered.summary)}
+        if text:
+            output["text"] = cut(text)
         url = _given(details_url)
 
         def send() -> bool:
@@ -65,9 +68,10 @@ class CheckRuns:
             pass
         return run
 
-    def conclude(self, run: CheckRun, conclusion: str, title: str, summary: str) -> None:
-        """Change how a finished check run concluded, for a reason that its title says."""
-        output = {"title": title, "summary": cut(summary)}
+    def conclude(self, run: CheckRun, conclusion: Conclusion, title: str, text: str) -> None:
+        """Change how a finished check run concluded, for a reason that its title and summary say."""
+        summary = cut(f"**{title}**\n\n{run.output.summary}")
+        output = {"title": title[:TITLE_CHARACTERS], "summary": summary, "text": cut(text)}
         self._hub.write(lambda: run.edit(conclusion=conclusion, output=output))
 
     def _running(self) -> CheckRun | None:

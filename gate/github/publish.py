@@ -16,6 +16,7 @@ from gate.github.acceptance import accepted_on
 from gate.github.checks import CHECK_NAME, CheckRuns
 from gate.github.client import Credentials, Hub, Pace, told
 from gate.github.comment import StickyComment
+from gate.github.hold import Hold
 from gate.github.pulls import SHA, approved_by, require_head
 from gate.model import Cell, GateReport
 from gate.report.comment import Marker, render
@@ -87,7 +88,9 @@ def _publish_check(
     hub: Hub, target: Target, report: GateReport, context: Context, comment_url: str | None
 ) -> Published:
     rendered = render(report, context)
-    run = CheckRuns(hub, target.head_sha, target.check_name).finish(rendered, target.details_url)
+    text = Hold.of(report, context.accepted.keys(), trusted=context.trusted).text()
+    checks = CheckRuns(hub, target.head_sha, target.check_name)
+    run = checks.finish(rendered, target.details_url, text=text)
     return Published(rendered.conclusion, run.html_url, comment_url)
 
 
@@ -145,4 +148,5 @@ def run(
         places=_places(request.check) if request.check else {},
         commands=pull is not None,
     )
-    return report, publish(hub, target, report, context)
+    published = publish(hub, target, report, context)
+    return report, published

@@ -67,14 +67,14 @@ class Heads(NamedTuple):
     base_sha: str
 
 
-def receive(files: Mapping[str, bytes], expected: Mapping[Cell, Expected], heads: Heads) -> Received:
+def receive(files: Mapping[str, bytes], expected: Mapping[Cell, Expected], heads: Heads | None) -> Received:
     """Sort out what `read_artifacts` returned.
 
     Args:
         files: name -> content.
         expected: the cells of the base branch.
         heads: a record of other samples than those of these commits is refused: samples that somebody chose
-            are no sample.
+            are no sample. None for a collection, which draws a stream of its own.
     """
     names = {records.record_path(Path(), cell).name: cell for cell in expected}
     found: dict[Cell, RunRecord] = {}
@@ -133,7 +133,7 @@ def _why(error: RecordError) -> str:
     return error.message.partition(":")[0]
 
 
-def _check(record: RunRecord, cell: Cell, heads: Heads) -> None:
+def _check(record: RunRecord, cell: Cell, heads: Heads | None) -> None:
     """Refuse what can only be a mistake or a forgery; numbers in range are decided on later."""
     if record.cell != cell:
         raise RecordError("the file is named for another cell")
@@ -144,7 +144,7 @@ def _check(record: RunRecord, cell: Cell, heads: Heads) -> None:
         raise RecordError("its time or its budget is out of range")
     if record.question_order_seed != record.stream:
         raise RecordError("its questions were not asked in the order that its stream gives")
-    if record.stream != candidate_stream(heads.head_sha, heads.base_sha, str(cell)):
+    if heads and record.stream != candidate_stream(heads.head_sha, heads.base_sha, str(cell)):
         raise RecordError("its samples are not those of this commit against this base")
 
 

@@ -171,3 +171,25 @@ def get_content(call: Call) -> Reply:
             "url": f"{call.url}/contents/{path}",
         },
     )
+
+
+@operation("repos/compare-commits-with-basehead", READ)
+def compare(call: Call) -> Reply:
+    base, _, head = call.path["basehead"].partition("...")
+    ours, theirs = commit_of(call, base), commit_of(call, head)
+    before, after = call.repo.git.log(ours), call.repo.git.log(theirs)
+    ahead, behind = len(set(after) - set(before)), len(set(before) - set(after))
+    status = {(True, True): "diverged", (True, False): "ahead", (False, True): "behind"}
+    return Reply(
+        200,
+        {
+            "status": status.get((ahead > 0, behind > 0), "identical"),
+            "ahead_by": ahead,
+            "behind_by": behind,
+            "total_commits": ahead,
+            "base_commit": commit_json(call, ours),
+            "merge_base_commit": commit_json(call, ours),
+            "commits": [],
+            "url": f"{call.url}/compare/{call.path['basehead']}",
+        },
+    )

@@ -131,7 +131,7 @@ def get_issue(call: Call) -> Reply:
 @operation("issues/update", "issues:write")
 def update_issue(call: Call) -> Reply:
     issue = call.found(call.repo.issues, call.path["issue_number"])
-    issue |= {key: call.body[key] for key in ("title", "body", "state") if key in call.body}
+    issue |= {key: call.body[key] for key in ("title", "body", "state", "state_reason") if key in call.body}
     return Reply(200, issue_json(call, issue))
 
 
