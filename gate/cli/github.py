@@ -39,6 +39,10 @@ def publish(
     attested: Annotated[
         bool, typer.Option(help="the pinned gate measured, outside of the engine's container and user")
     ] = False,
+    track: Annotated[
+        bool,
+        typer.Option("--track", help="keep one issue per config that regressed (without a pull request)"),
+    ] = False,
     pending: Annotated[
         bool, typer.Option("--pending", help="only say that a measurement goes on; no record is read")
     ] = False,
@@ -70,6 +74,7 @@ def publish(
         details_url=details_url,
         check_name=check_name,
         attested=attested,
+        track=track,
     )
     report, posted = run(request, os.environ)
     if report is None or isinstance(posted, str):

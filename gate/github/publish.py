@@ -18,6 +18,7 @@ from gate.github.client import Credentials, Hub, Pace, told
 from gate.github.comment import StickyComment
 from gate.github.hold import Hold
 from gate.github.pulls import SHA, approved_by, require_head
+from gate.github.tracking import track
 from gate.model import Cell, GateReport
 from gate.report.comment import Marker, render
 from gate.report.context import Context, Place
@@ -115,6 +116,7 @@ class PublishRequest:
     details_url: str | None = None
     check_name: str = CHECK_NAME
     attested: bool = False
+    track: bool = False
 
 
 def run(
@@ -149,4 +151,6 @@ def run(
         commands=pull is not None,
     )
     published = publish(hub, target, report, context)
+    if request.track:
+        track(hub, report, target.head_sha, details_url=target.details_url, check_name=target.check_name)
     return report, published
