@@ -12,6 +12,8 @@ from gate.model import Baseline, BaselineRun, Fingerprint, Finish, sha256_of
 FINISH_NAMES: Final = {f.name.lower(): f for f in Finish if f is not Finish.NOT_ASKED}
 MOST_REPEATS: Final = 1_000_000
 MOST_TOKENS: Final = 1_000_000_000
+MOST_PROVENANCE: Final = 20_000
+MOST_STREAM: Final = 100
 ID_DIGITS: Final = 12
 
 
@@ -79,6 +81,11 @@ def _run_problems(run: BaselineRun, total: int) -> Iterator[str]:
     for name, row in (("correct", run.correct), ("tokens", run.tokens)):
         if len(row) != total:
             yield f"{name} has {len(row)} entries, but there are {total} questions"
+    if (
+        len(run.stream) > MOST_STREAM
+        or sum(map(len, itertools.chain(*run.provenance.items()))) > MOST_PROVENANCE
+    ):
+        yield f"its stream or provenance is longer than {MOST_STREAM} or {MOST_PROVENANCE:,} characters"
     if run.repeats > MOST_REPEATS:
         yield f"repeats is over {MOST_REPEATS:,}"
     for index, correct in enumerate(run.correct):

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from gate.baseline.past import Version
-from gate.baseline.pool import pool
 from gate.baseline.show import Row, row_of
 from gate.errors import BaselineError
-from gate.model import Acceptance, Baseline
+from gate.model import Acceptance
 
 HEADINGS: Final = ("date", "commit", "cell", "score", "+-95%", "runs", "what", "by", "why")
 
@@ -20,13 +19,11 @@ class Entry(NamedTuple):
     Args:
         row: its score and noise; None where it is gone or unreadable, and then `problem` says so.
         accepted: the lines that this commit added to its history.
-        anchor_score: score of the pinned runs, where something older is pinned.
     """
 
     version: Version
     row: Row | None
     accepted: tuple[Acceptance, ...]
-    anchor_score: float | None
     problem: str | None
 
 
@@ -35,18 +32,18 @@ def entries(versions: Iterable[Version]) -> Iterator[Entry]:
     known: dict[str, tuple[Acceptance, ...]] = {}
     for version in versions:
         if version.baseline is None:
-            yield Entry(version, None, (), None, version.problem or "removed")
+            yield Entry(version, None, (), version.problem or "removed")
             continue
         history = version.baseline.history
         before = known.get(version.cell, ())
         known[version.cell] = history
         added = history[len(before) :] if history[: len(before)] == before else history
         try:
-            row, anchor = row_of(version.baseline), _anchor_score(version.baseline)
+            row = row_of(version.baseline)
         except BaselineError as problem:
-            yield Entry(version, None, added, None, problem.message)
+            yield Entry(version, None, added, problem.message)
         else:
-            yield Entry(version, row, added, anchor, None)
+            yield Entry(version, row, added, None)
 
 
 def table(found: Iterable[Entry]) -> list[tuple[str, ...]]:
@@ -64,14 +61,8 @@ def plain(entry: Entry) -> dict[str, Any]:
         "cell": version.cell,
         "baseline": entry.row and entry.row._asdict(),
         "accepted": [line.model_dump(mode="json") for line in entry.accepted],
-        "anchor_score": entry.anchor_score,
         "problem": entry.problem,
     }
-
-
-def _anchor_score(baseline: Baseline) -> float | None:
-    anchor = pool(baseline).anchor
-    return None if anchor is None else float(anchor.correct.mean()) / anchor.repeats
 
 
 def _texts(entry: Entry) -> Iterator[tuple[str, ...]]:

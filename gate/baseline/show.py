@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from gate.baseline.pool import current_runs, pool, runs_homogeneity
+from gate.baseline.pool import NOT_POOLED, current_runs, pool, runs_homogeneity
 from gate.baseline.store import baseline_files, load
 from gate.errors import Exit
 from gate.model import Baseline
@@ -24,6 +24,7 @@ HEADINGS: Final = (
     "invalid",
     "W",
     "p",
+    "anchor",
     "accepted",
     "sha256",
 )
@@ -34,7 +35,7 @@ class Row(NamedTuple):
 
     `score` is the mean over its questions, `half_width` that of its 95 % interval on these questions,
     `within` the within-question variance W (None with one repeat, as is `half_width`), `p_value` that of
-    the runs' homogeneity.
+    the runs' homogeneity, `anchor` the score of the pinned runs where something older is pinned.
     """
 
     cell: str
@@ -46,6 +47,7 @@ class Row(NamedTuple):
     invalid_rate: float
     within: float | None
     p_value: float
+    anchor: float | None
     accepted: str
     sha256: str
 
@@ -53,7 +55,7 @@ class Row(NamedTuple):
 def row_of(baseline: Baseline) -> Row:
     """What there is to say about one baseline; BaselineError where its runs do not pool."""
     reference = pool(baseline)
-    total, n = len(reference.questions), reference.repeats
+    total, n, pinned = len(reference.questions), reference.repeats, reference.anchor
     within = None
     if n > 1:
         k = reference.correct
@@ -68,18 +70,20 @@ def row_of(baseline: Baseline) -> Row:
         invalid_rate=float(reference.invalid.mean()) / n,
         within=within,
         p_value=runs_homogeneity(current_runs(baseline)).p_value,
+        anchor=pinned and float(pinned.correct.mean()) / pinned.repeats,
         accepted=max((a.date for a in baseline.history), default="-"),
         sha256=reference.sha256,
     )
 
 
 def rows(root: Path, pattern: str = "*") -> tuple[Row, ...]:
-    """A row for each cell `arch/config/backend` that matches the glob, ordered by path.
+    """A row for each cell of which something counts, ordered by path.
 
     Raises:
-        BaselineError: a file is wrong, or no cell matches.
+        BaselineError: a file is wrong, or no cell is like the pattern (`store.matches`).
     """
-    return tuple(row_of(load(path)) for path in baseline_files(root, (pattern,)))
+    found = map(load, baseline_files(root, (pattern,)))
+    return tuple(row_of(baseline) for baseline in found if current_runs(baseline))
 
 
 def table(found: tuple[Row, ...]) -> str:
@@ -93,10 +97,21 @@ def table(found: tuple[Row, ...]) -> str:
 
 
 def show_command(root: Path, pattern: str, *, as_json: bool, write: Callable[[str], None]) -> Exit:
-    """Print the table, or JSON."""
+    """Print the table, or JSON; below it the cells of which nothing counts."""
     found = rows(root, pattern)
-    write(json.dumps([row._asdict() for row in found], indent=2) if as_json else table(found))
+    if as_json:
+        write(json.dumps([row._asdict() for row in found], indent=2))
+        return Exit.PASS
+    write(table(found))
+    for baseline in map(load, baseline_files(root, (pattern,))):
+        if not current_runs(baseline):
+            write(f"{baseline.fingerprint.cell}: none of its runs counts; {doubt_of(baseline)}")
     return Exit.PASS
+
+
+def doubt_of(baseline: Baseline) -> str:
+    """Why the newest run of a baseline does not count."""
+    return baseline.runs[-1].provenance.get(NOT_POOLED, "")
 
 
 def _texts(row: Row) -> tuple[str, ...]:
@@ -110,6 +125,7 @@ def _texts(row: Row) -> tuple[str, ...]:
         f"{row.invalid_rate:.1%}",
         "-" if row.within is None else f"{row.within:.3f}",
         f"{row.p_value:.2g}" if row.runs > 1 else "-",
+        "-" if row.anchor is None else f"{row.anchor:.4f}",
         row.accepted,
         row.sha256[:12],
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gate.baseline.calibration import load_calibration
-from gate.baseline.pool import current_runs, require_homogeneous
+from gate.baseline.pool import anchor_of, current_runs, require_homogeneous
 from gate.baseline.store import SIDECARS, baseline_files, load
 from gate.errors import BaselineError, Exit
 
@@ -53,6 +53,7 @@ def _verified(path: Path) -> Verified:
     try:
         baseline = load(path)
         load_calibration(path, baseline.fingerprint)
+        anchor_of(baseline)
         runs = current_runs(baseline)
         agreement = require_homogeneous(runs, where=str(path))
     except BaselineError as problem:

@@ -168,7 +168,9 @@ def _incomparable(base: CellResult, differences: dict[str, tuple[str, str]]) -> 
         update={
             "verdict": Verdict.INCOMPARABLE,
             "reason": f"not what the baseline measured ({named})",
-            "next_step": "undo the difference, or collect a baseline for the new fingerprint",
+            "next_step": (
+                f"undo the difference, or have it accepted: gate refresh {base.cell} --new-fingerprint"
+            ),
             "fingerprint_differences": differences,
         }
     )

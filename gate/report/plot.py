@@ -67,7 +67,7 @@ def _drawn(cells: Sequence[str], entries: Sequence[Entry], suffix: str) -> bytes
                 capsize=3,
                 linewidth=1,
             )
-            pinned = [(_when(entry), entry.anchor_score) for entry in found if entry.anchor_score is not None]
+            pinned = [(when, row.anchor) for when, row in rows if row.anchor is not None]
             if pinned:
                 panel.step(*zip(*pinned, strict=True), where="post", linestyle="--", marker="_", color="gray")
             for entry in found:

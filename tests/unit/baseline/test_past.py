@@ -89,8 +89,8 @@ def test_the_score_of_each_commit_is_that_of_its_pool(store: Path) -> None:
     assert third.row is not None
     assert first.row.score == pytest.approx(sum(sum(r.correct) for r in OLD.runs) / 480)
     assert second.row.score == third.row.score == pytest.approx(sum(LOWER.runs[2].correct) / 240)
-    assert second.anchor_score == pytest.approx(first.row.score)
-    assert third.anchor_score is None
+    assert second.row.anchor == pytest.approx(first.row.score)
+    assert third.row.anchor is None
 
 
 def test_a_removed_baseline_says_so(store: Path) -> None:

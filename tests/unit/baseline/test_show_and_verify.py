@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from gate.baseline.collect import add_run
+from gate.baseline.pool import NOT_POOLED
 from gate.baseline.show import row_of, rows, show_command, table
 from gate.baseline.store import baseline_path, save
 from gate.baseline.verify import verify, verify_command
 from gate.errors import BaselineError, Exit
 from gate.model import Cell
-from tests.support.measured import CELL, baseline, fingerprint, question_ids
+from tests.support.measured import CELL, PROVENANCE, baseline, fingerprint, question_ids, run_record
 
 OTHER = Cell(arch="gfx942", config="gpt-oss-20b", backend="emulation")
 
@@ -60,6 +62,21 @@ def test_show_as_json_has_every_row(store: Path) -> None:
     assert [row["cell"] for row in json.loads(text)] == [str(OTHER), str(CELL)]
 
 
+def test_a_cell_of_which_nothing_counts_is_shown_below_with_the_reason(store: Path) -> None:
+    cell = Cell(arch="gfx950", config="gpt-oss-20b", backend="triton")
+    record = run_record(
+        1,
+        cell=cell,
+        fingerprint=fingerprint(question_ids(30), cell=cell),
+        provenance=PROVENANCE | {NOT_POOLED: "a try"},
+    )
+    doubtful = add_run(None, record, accepted_by="x", reason="y", date="2026-11-23")
+    save(baseline_path(store, cell), doubtful, replaces=None)
+    _, text = printed(show_command, store, "*")
+    assert text == f"{table(rows(store))}\n{cell}: none of its runs counts; a try"
+    assert printed(verify_command, store)[0] is Exit.PASS
+
+
 def test_a_pattern_chooses_cells(store: Path) -> None:
     assert [row.cell for row in rows(store, "gfx950/*")] == [str(CELL)]
 
@@ -74,6 +91,11 @@ def test_a_sound_store_is_verified(store: Path) -> None:
     assert done is Exit.PASS
     assert text.endswith("2 files, 0 wrong")
     assert "aiter.json: 2 runs, 8 repeats, homogeneous (p = " in text
+
+
+def test_the_store_of_this_repository_is_sound(root: Path) -> None:
+    done, text = printed(verify_command, root / "baselines")
+    assert done is Exit.PASS, text
 
 
 def test_an_empty_store_is_sound(tmp_path: Path) -> None:
@@ -102,6 +124,15 @@ def test_runs_that_no_longer_pool_are_wrong(tmp_path: Path) -> None:
     (found,) = verify(tmp_path)
     assert found.problem is not None
     assert "do not measure the same thing" in found.problem
+
+
+def test_pinned_runs_that_do_not_pool_are_wrong(tmp_path: Path) -> None:
+    good, bad = baseline(1, repeats=8), baseline(2, repeats=8, accuracy=0.3)
+    runs = (*good.runs, bad.runs[1], baseline(3, repeats=8).runs[2])
+    mixed = good.model_copy(update={"runs": runs, "epoch": runs[2].id, "anchor": (runs[0].id, runs[1].id)})
+    save(baseline_path(tmp_path, CELL), mixed, replaces=None)
+    (found,) = verify(tmp_path)
+    assert "do not measure the same thing" in str(found.problem)
 
 
 def test_a_file_where_no_baseline_belongs_is_wrong(store: Path) -> None:

@@ -266,6 +266,8 @@ def test_an_edited_fingerprint_no_longer_fits_the_runs_ids() -> None:
         ({"finish": {}}, "finish does not count"),
         ({"finish": {"tired": 20}}, "finish names 'tired'"),
         ({"repeats": 10**30}, "repeats is over"),
+        ({"provenance": {"driver": "6" * 20_001}}, "its stream or provenance is longer than"),
+        ({"stream": "f" * 101}, "its stream or provenance is longer than"),
         ({"stream": STORED.runs[1].stream}, "runs[1]: it has the stream of run"),
         (
             {"correct": STORED.runs[1].correct, "invalid": STORED.runs[1].invalid},
