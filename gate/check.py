@@ -13,9 +13,12 @@ from gate import records
 from gate.attest import checks_of
 from gate.baseline.pool import reference_of
 from gate.cells import CellSpec, cells_of
-from gate.decide import decide_cell, unmeasured
+from gate.decide import decide_cell, unmeasured, with_numerics
 from gate.errors import RecordError
-from gate.model import Cell, CellResult, GateReport, Reference, RunRecord, Verdict
+from gate.model import Cell, CellResult, GateReport, Numerics, Reference, RunRecord, Verdict
+from gate.numerics.compare import compare
+from gate.numerics.store import ProbeBaseline
+from gate.numerics.store import load as load_probe
 from gate.reporting import assemble, fail_on_verdicts
 
 NO_RECORD: Final = "no run record of this cell arrived: its job failed, or did not run"
@@ -60,6 +63,7 @@ def check_records(request: CheckRequest) -> GateReport:
         found,
         partial(reference_of, request.baselines),
         family_size,
+        probe=partial(load_probe, request.baselines),
         accept_wider_margin=request.accept_wider_margin,
         accept_unproven=request.accept_unproven,
     )
@@ -81,6 +85,7 @@ def judge(
     *,
     accept_wider_margin: bool = False,
     accept_unproven: Collection[str] = (),
+    probe_baseline: ProbeBaseline | None = None,
 ) -> CellResult:
     """The verdict on one record, with the evidence it carries held against the config.
 
@@ -100,13 +105,23 @@ def judge(
         base_checks=checks_of(spec, fresh.evidence) if fresh and not fresh.failure else (),
         fixed_repeats=imported.repeats if imported else None,
     )
-    if imported is None or result.verdict is not Verdict.NO_BASELINE:
-        return result
-    command = (
-        f"gate import {spec.task.protocol} LOG --config {spec.source} --backend {spec.cell.backend} "
-        '--purpose baseline --reason "..."'
-    )
-    return result.model_copy(update={"next_step": command})
+    if imported is not None and result.verdict is Verdict.NO_BASELINE:
+        command = (
+            f"gate import {spec.task.protocol} LOG --config {spec.source} --backend {spec.cell.backend} "
+            '--purpose baseline --reason "..."'
+        )
+        result = result.model_copy(update={"next_step": command})
+    return with_numerics(result, _numerics(spec, record, probe_baseline), spec.gate.probe)
+
+
+def _numerics(spec: CellSpec, record: RunRecord, baseline: ProbeBaseline | None) -> Numerics | None:
+    """What the record's probe says, whatever is stored beside it; None without a probe or its baseline."""
+    if record.probe is None or baseline is None:
+        return None
+    try:
+        return compare(record.probe, baseline, alpha=spec.gate.probe.alpha)
+    except RecordError as error:
+        return Numerics(state="incomparable", reason=error.message)
 
 
 def results_of(
@@ -115,6 +130,7 @@ def results_of(
     reference: Callable[[Cell], Reference | None],
     family_size: int,
     *,
+    probe: Callable[[Cell], ProbeBaseline | None],
     refused: Mapping[Cell, str] | None = None,
     accept_wider_margin: bool = False,
     accept_unproven: Collection[str] = (),
@@ -126,6 +142,7 @@ def results_of(
         found: their records.
         reference: the pooled baseline of a cell.
         family_size: C.
+        probe: the stored probe of a cell.
         refused: why a record that arrived is not among those that were found.
         accept_wider_margin: as recorded for this run.
         accept_unproven: adds to the configs' own.
@@ -134,16 +151,16 @@ def results_of(
     for spec in specs:
         if spec.cell in found:
             record, baseline = found[spec.cell], reference(spec.cell)
-            results.append(
-                judge(
-                    spec,
-                    record,
-                    baseline,
-                    family_size,
-                    accept_wider_margin=accept_wider_margin,
-                    accept_unproven=accept_unproven,
-                )
+            result = judge(
+                spec,
+                record,
+                baseline,
+                family_size,
+                accept_wider_margin=accept_wider_margin,
+                accept_unproven=accept_unproven,
+                probe_baseline=probe(spec.cell),
             )
+            results.append(result)
         else:
             results.append(unmeasured(spec.cell, why.get(spec.cell, NO_RECORD)))
     return results

@@ -1,4 +1,4 @@
-"""Measures one cell: engine, evidence, blocks, looks, record.
+"""Measures one cell: engine, evidence, probe, blocks, looks, record.
 
 What goes wrong here ends in a run record all the same: an engine that dies makes the cell `not_measured`,
 never a low score.
@@ -18,8 +18,8 @@ from gate.decide import NextStep
 from gate.errors import EngineError, EngineLost, RecordError
 from gate.evals.client import EngineClient, ask_block
 from gate.evals.journal import Journal
-from gate.model import Evidence, Failure, Restart, RunRecord, Sample
-from gate.plan import Plan
+from gate.model import Evidence, Failure, Probe, Restart, RunRecord, Sample
+from gate.plan import SERVED_MODEL, Plan
 from gate.records import matrices
 from gate.report.progress import Progress
 from gate.sequence import Block
@@ -61,6 +61,7 @@ class Asked:
     evidence: Evidence = field(default_factory=Evidence)
     restarts: list[Restart] = field(default_factory=list)
     served: bool = False
+    probe: Probe | None = None
 
 
 async def measure(
@@ -97,6 +98,14 @@ async def measure(
     def record(failure: Failure | None = None) -> RunRecord:
         return _record(plan, asked, failure=failure, seconds=clock() - began)
 
+    async def ask(client: EngineClient) -> None:
+        """The probe, and then the questions, unless it shows that there is no sense in them."""
+        if plan.probe is not None:
+            _, asked.probe = await plan.probe.take(client, SERVED_MODEL, clock)
+            if plan.probe.stop(asked.probe):
+                return
+        await _ask_blocks(plan, client, journal, asked, look=lambda: look(record()), progress=progress)
+
     async def attempt() -> Failure | None:
         """One engine from its start to its end."""
         asked.served = False
@@ -105,15 +114,12 @@ async def measure(
             progress.engine_ready(clock() - began)
             if failure := _see(plan, asked, await server.evidence()):
                 return failure
-            questions = _ask_blocks(
-                plan, client, journal, asked, look=lambda: look(record()), progress=progress
-            )
             try:
-                await _while_alive(questions, server)
+                await _while_alive(ask(client), server)
             finally:
                 # A fallback can be reported late: by a kernel that is compiled at its first use.
                 failure = _see(plan, asked, await server.evidence())
-        return failure
+        return failure or (plan.probe.stop(asked.probe) if plan.probe and asked.probe else None)
 
     try:
         while True:
@@ -281,6 +287,7 @@ def _record(
         seconds=round(seconds, 3),
         gpus=0 if plan.spec.cell.arch == "cpu" else plan.spec.gpus,
         threshold=plan.spec.threshold,
+        probe=asked.probe,
         failure=failure,
         restarts=tuple(asked.restarts),
     )

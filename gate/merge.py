@@ -14,6 +14,7 @@ from gate.cells import cells_of, selected
 from gate.check import results_of
 from gate.errors import RecordError
 from gate.model import Cell, GateReport, RunRecord
+from gate.numerics.store import load as load_probe
 from gate.outputs import Outputs
 from gate.reporting import assemble, fail_on_verdicts, write_report
 
@@ -49,7 +50,12 @@ def merge_records(request: MergeRequest) -> GateReport:
     found, refused = _gather(request.records, [spec.cell for spec in specs])
     family_size = request.family_size or max(1, len(expected))
     results = results_of(
-        expected, found, partial(reference_of, request.baselines), family_size, refused=refused
+        expected,
+        found,
+        partial(reference_of, request.baselines),
+        family_size,
+        probe=partial(load_probe, request.baselines),
+        refused=refused,
     )
     report = assemble(
         results,

@@ -29,6 +29,7 @@ QuestionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 OutcomeString = Annotated[str, StringConstraints(pattern=r"^[10x.]*$")]
 CompleteString = Annotated[str, StringConstraints(pattern=r"^[10x]*$")]
+PackedRows = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=100_000)]
 FinishString = Annotated[str, StringConstraints(pattern=r"^[slrto.]*$")]
 
 
@@ -133,7 +134,7 @@ class Evidence(Frozen):
 class Failure(Frozen):
     """Why a cell could not be measured."""
 
-    kind: Literal["engine", "evidence", "requests", "cancelled", "resume"]
+    kind: Literal["engine", "evidence", "requests", "cancelled", "resume", "numerics"]
     message: str
     hint: str | None = None
 
@@ -166,6 +167,33 @@ class Confirmation(Frozen):
         if len(self.outcomes) != wanted:
             raise ValueError(f"a confirmation has {len(self.outcomes)} repeats, not {wanted}")
         return self
+
+
+class ProbeFingerprint(Frozen):
+    """What must be equal for the numbers of two probes to be comparable.
+
+    `prompts_sha256` is of the prompts' token ids. `instruction_set` names what a CPU multiplies with, which
+    rounds differently from one CPU to the next; on a GPU the cell's arch says it, and this is `gpu`.
+    """
+
+    cell: Cell
+    model: str
+    model_revision: str
+    prompts: str
+    prompts_sha256: Sha256
+    instruction_set: str
+
+
+class Probe(Frozen):
+    """What an engine said about the fixed prompts: one entry a prompt, packed by `gate.numerics.codec`.
+
+    `prefill` holds the last positions of each prompt, `decode` those of its greedy continuation.
+    """
+
+    fingerprint: ProbeFingerprint
+    prefill: tuple[PackedRows, ...]
+    decode: tuple[PackedRows, ...]
+    seconds: float = Field(ge=0)
 
 
 class RunRecord(Frozen):
@@ -202,6 +230,7 @@ class RunRecord(Frozen):
     seconds: float = Field(ge=0)
     gpus: int = Field(ge=0, default=0)
     threshold: float | None = None
+    probe: Probe | None = None
     failure: Failure | None = None
     restarts: tuple[Restart, ...] = ()
     confirmation: Confirmation | None = None
@@ -383,6 +412,33 @@ class EvidenceCheck(Frozen):
     accepted: bool = False
 
 
+class Numerics(Frozen):
+    """What the numerics probe says about a cell.
+
+    `state` is what it comes to: `unchanged` within the noise floor, `changed` beyond it, `broken` (not
+    numbers, or far past anything healthy), `incomparable` where the fingerprints differ. `times` and
+    `p_value` are those of the most telling of four tests, `path` says where; `p_value` is four times that
+    test's. `shift` is the mean |difference of a log-probability| in nats, `worst` the prompts that moved
+    most, `flips` the positions out of `positions` where another token is the likeliest, `agreement` the
+    share of listed tokens that both list. `calibrated`: the floor rests on enough healthy runs for a drift
+    to fail a cell.
+    """
+
+    state: Literal["unchanged", "changed", "broken", "incomparable"]
+    calibrated: bool = False
+    times: float | None = None
+    p_value: float | None = None
+    path: Literal["prefill", "decode"] | None = None
+    shift: float | None = None
+    worst: tuple[int, ...] = ()
+    agreement: float | None = None
+    flips: int = 0
+    positions: int = 0
+    seconds: float = 0.0
+    differences: dict[str, tuple[str, str]] = {}
+    reason: str = ""
+
+
 class CellResult(Frozen):
     """The verdict of a cell and everything a report says about it."""
 
@@ -414,6 +470,7 @@ class CellResult(Frozen):
     fingerprint_differences: dict[str, tuple[str, str]] = {}
     restarts: tuple[Restart, ...] = ()
     declared: tuple[str, ...] = ()
+    numerics: Numerics | None = None
     next_step: str = ""
 
 

@@ -16,6 +16,7 @@ from gate.evals.journal import Journal
 from gate.evals.task import Task, load_task
 from gate.fingerprint import fingerprint_of, model_revision
 from gate.model import CONFIRMATION_REPEATS, Fingerprint, Reference, sha256_of
+from gate.numerics.plan import ProbePlan, plan_probe
 from gate.sequence import Block, blocks, candidate_stream, confirmation_stream, new_stream
 from gate.serving.environment import CONVERSATION_DATE, CONVERSATION_DATE_VARIABLE
 
@@ -32,6 +33,7 @@ class Plan:
     that the stream is that of a commit: the same samples whoever runs it again. `engine` tells one engine
     under test from another: samples of two are never mixed in one journal. `accept_unproven` is what the
     command line adds to the config's.
+    `probe` is what is asked before the first question, None where the cell has no probe.
     """
 
     purpose: Literal["gate", "baseline"]
@@ -48,6 +50,7 @@ class Plan:
     engine: str
     provenance: Mapping[str, str]
     accept_unproven: tuple[str, ...] = ()
+    probe: ProbePlan | None = None
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -169,7 +172,8 @@ def plan_gate(
         chance=spec.task.chance,
         accept_wider_margin=accept_wider_margin,
     )
-    return replace(plan, budget=budget, max_repeats=budget.max_repeats)
+    probe = plan_probe(spec, origins.baselines, plan.fingerprint.model_revision)
+    return replace(plan, budget=budget, max_repeats=budget.max_repeats, probe=probe)
 
 
 def resumed(plan: Plan, journal: Path) -> Plan:
@@ -202,6 +206,7 @@ def plan_confirmation(plan: Plan, *, engine: str, provenance: Mapping[str, str])
         replays=False,
         engine=engine,
         provenance=provenance,
+        probe=None,
     )
 
 

@@ -212,8 +212,9 @@ async def _measure_cell(
         accept_wider_margin=request.accept_wider_margin,
         accept_unproven=request.accept_unproven,
     )
-    result = decide(record, plan.reference, plan.family_size)
-    if result.verdict is Verdict.REGRESSION and job.base is not None:
+    # The score alone: what the base build is asked again is about the score, not about the numerics.
+    score = decide(record, plan.reference, plan.family_size)
+    if score.verdict is Verdict.REGRESSION and job.base is not None:
         ask = partial(
             measure_plan,
             progress=progress,
@@ -224,7 +225,8 @@ async def _measure_cell(
         fresh = await confirm(job.base.placed(place), ask, outputs, progress)
         record = record.model_copy(update={"confirmation": fresh})
         records.write(records.record_path(outputs.records, plan.spec.cell), record)
-        result = decide(record, plan.reference, plan.family_size)
+    stored = plan.probe.baseline if plan.probe else None
+    result = decide(record, plan.reference, plan.family_size, probe_baseline=stored)
     progress.cell_finished(result)
     return result
 

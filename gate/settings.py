@@ -29,6 +29,17 @@ PROTOCOLS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
+class ProbeSettings(Frozen):
+    """The `probe:` part of `gate:`: what the numerics probe asks, and what a drift means.
+
+    `prompts` is a set that comes with the gate (docs/numerics.md) or a path; `alpha` is a probe's own error.
+    """
+
+    prompts: Text = "gpt-oss"
+    alpha: float = Field(default=0.001, gt=0, lt=0.5)
+    on_drift: Literal["warn", "fail"] = "warn"
+
+
 class GateSettings(Frozen):
     """The `gate:` section of a config: how sure, and at what cost.
 
@@ -42,6 +53,7 @@ class GateSettings(Frozen):
     max_repeats: int = Field(default=40, ge=1)
     max_minutes: float | None = Field(default=None, gt=0)
     hang_seconds: float = Field(default=HANG_SECONDS, gt=0, allow_inf_nan=False)
+    probe: ProbeSettings = ProbeSettings()
 
 
 class Sampling(Frozen):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from gate.bisect import OPTION, BisectExit, exit_of_failure
-from gate.cli import baselines, configs, github, imports, measuring, statistics
+from gate.cli import baselines, configs, github, imports, measuring, numerics, statistics
 from gate.errors import Exit, GateError
 
 
@@ -47,6 +47,7 @@ baseline_app.command("collect")(baselines.baseline_collect)
 baseline_app.command("anchor")(baselines.baseline_anchor)
 baseline_app.command("diff")(baselines.baseline_diff)
 baseline_app.command("history")(baselines.baseline_history)
+baseline_app.command("probe")(numerics.baseline_probe)
 baseline_app.command("show")(baselines.baseline_show)
 baseline_app.command("verify")(baselines.baseline_verify)
 app.add_typer(baseline_app, name="baseline")

@@ -3,6 +3,7 @@
 from gate.decide.budget import Budget, plan_budget, plan_sequence
 from gate.decide.cell import decide_cell, missing_baseline, unmeasured
 from gate.decide.live import NextStep, next_step
+from gate.decide.numerics import with_numerics
 from gate.decide.run import DEFAULT_FAIL_ON, STRICT_FAIL_ON, WORST_FIRST, Conclusion, conclude_run, decide_run
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "plan_budget",
     "plan_sequence",
     "unmeasured",
+    "with_numerics",
 ]

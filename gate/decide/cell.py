@@ -25,6 +25,7 @@ _AFTER_FAILURE: Final = {
     "evidence": "find out why the engine took another path (its log says), or correct `expect`",
     "requests": "see which requests failed and why, then run the cell again",
     "cancelled": "run it again: it continues from the journal",
+    "numerics": "mend the kernel, then run the cell again",
     "resume": "start a new sequence, with a reason: these samples do not belong together",
 }
 

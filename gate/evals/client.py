@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 
@@ -36,6 +36,8 @@ _SAFE_WORD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _UNREADABLE_ANSWER: Final = re.compile(r"^Unknown channel: |unexpected tokens remaining in message header")
 _READ_THE_LOG: Final = "read the end of the engine's log, then run the cell again"
 _GC_THRESHOLD: Final = 50_000
+Reply = TypeVar("Reply")
+
 _HEADERS: Final = {"Content-Type": "application/json"}
 
 
@@ -47,6 +49,14 @@ class _Retry(Exception):
         self.reason = reason
         self.pause = pause
         self.unreachable = unreachable
+
+
+class _Unanswered(Exception):
+    """A healthy engine gave no answer that can be read: none in time, or none that it could parse itself."""
+
+    def __init__(self, finish: Finish) -> None:
+        super().__init__(finish.name)
+        self.finish = finish
 
 
 class EngineClient:
@@ -118,12 +128,33 @@ class EngineClient:
             EngineError: the request was refused, answered wrongly more often than `retries`, or answered by
                 another model.
         """
+        try:
+            return await self._send(request, lambda reply: read_answer(request.path, reply), priority)
+        except _Unanswered as failed:
+            return Answer("", failed.finish, 0)
+
+    async def fetch(self, request: Request, read: Callable[[Any], Reply]) -> Reply:
+        """What `read` makes of the JSON reply to one request, for requests that ask no question.
+
+        Args:
+            request: what to send.
+            read: raises ReplyError for a reply that is not one; it is then asked for again.
+
+        Raises:
+            EngineError: as `ask`, and where `ask` would have returned an empty answer.
+        """
+        try:
+            return await self._send(request, read, 0)
+        except _Unanswered as failed:
+            raise self._error(request, f"no usable answer ({failed.finish.name.lower()})") from None
+
+    async def _send(self, request: Request, read: Callable[[Any], Reply], priority: int) -> Reply:
         body = json.dumps(request.body).encode()
         failures = 0
         while True:
             await self._slots.take(priority)
             try:
-                return await self._answered_in_time(request, body)
+                return await self._answered_in_time(request, body, read)
             except _Retry as failed:
                 failures += 1
                 if failures > self._retries:
@@ -135,12 +166,12 @@ class EngineClient:
                 self._slots.give_back()
             await asyncio.sleep(min(pause, _LONGEST_PAUSE))
 
-    async def _answered_in_time(self, request: Request, body: bytes) -> Answer:
+    async def _answered_in_time(self, request: Request, body: bytes, read: Callable[[Any], Reply]) -> Reply:
         try:
             async with asyncio.timeout(None) as limit:
                 self._pulse.begin(limit)
                 try:
-                    answer = await self._exchange(request, body)
+                    reply = await self._exchange(request, body, read)
                 finally:
                     late = self._pulse.end(limit)
         except (aiohttp.ClientError, ConnectionError) as error:
@@ -148,9 +179,14 @@ class EngineClient:
         except TimeoutError:
             if (hung := self._pulse.hung) is not None:
                 raise self._lost(request, hung.message, hung.hint or "") from None
-            return Answer("", Finish.TIMEOUT, 0)
+            raise _Unanswered(Finish.TIMEOUT) from None
+        except _Unanswered:
+            self._pulse.answered()
+            raise
         self._pulse.answered()
-        return Answer("", Finish.TIMEOUT, 0) if late else answer
+        if late:
+            raise _Unanswered(Finish.TIMEOUT)
+        return reply
 
     async def _activity(self) -> Activity | None:
         try:
@@ -160,15 +196,15 @@ class EngineClient:
             return None
         return read_activity(raw.decode(errors="replace")) if reply.status == HTTPStatus.OK else None
 
-    async def _exchange(self, request: Request, body: bytes) -> Answer:
+    async def _exchange(self, request: Request, body: bytes, read: Callable[[Any], Reply]) -> Reply:
         async with self._open_session.post(self._base_url + request.path, data=body) as reply:
             raw = await reply.read()
             status, pause = reply.status, reply.headers.get("Retry-After")
         if status != HTTPStatus.OK:
-            return self._refused(request, status, raw, pause)
+            raise self._refused(request, status, raw, pause)
         try:
             content = json.loads(raw)
-            answer = read_answer(request.path, content)
+            answer = read(content)
         except ReplyError as error:
             raise _Retry(str(error)) from None
         except ValueError:
@@ -179,17 +215,17 @@ class EngineClient:
             raise self._error(request, f"the engine serves {name!r}, not {asked!r}")
         return answer
 
-    def _refused(self, request: Request, status: int, raw: bytes, retry_after: str | None) -> Answer:
+    def _refused(self, request: Request, status: int, raw: bytes, retry_after: str | None) -> Exception:
         error = _error_object(raw)
         if _UNREADABLE_ANSWER.search(str(error.get("message", ""))):
-            return Answer("", Finish.OTHER, 0)
+            return _Unanswered(Finish.OTHER)
         words = [str(error.get(key)) for key in ("type", "code", "param") if error.get(key) is not None]
         said = " ".join(word for word in words if _SAFE_WORD.fullmatch(word))
         reason = f"HTTP {status}" + (f" ({said})" if said else "")
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise _Retry(reason, _seconds(retry_after))
+            return _Retry(reason, _seconds(retry_after))
         refused = "the engine refuses the request: check `sampling`, `reasoning_effort` and the model's name"
-        raise self._error(request, reason, refused)
+        return self._error(request, reason, refused)
 
     def _error(self, request: Request, what: str, hint: str = _READ_THE_LOG) -> EngineError:
         return EngineError(what, where=self._base_url + request.path, hint=hint)

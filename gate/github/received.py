@@ -16,7 +16,17 @@ from gate import records
 from gate.cells import CellSpec
 from gate.config_values import FALLBACKS
 from gate.errors import RecordError
-from gate.model import Cell, Confirmation, Evidence, Failure, Fingerprint, Reference, Restart, RunRecord
+from gate.model import (
+    Cell,
+    Confirmation,
+    Evidence,
+    Failure,
+    Fingerprint,
+    Probe,
+    Reference,
+    Restart,
+    RunRecord,
+)
 from gate.report.escape import SAFE
 from gate.sequence import candidate_stream
 from gate.serving.engine_log import EXPECT_KEYS
@@ -36,6 +46,7 @@ _FAILURES: Final = {
     "evidence": "the engine did not run what the config expects",
     "requests": "too many requests failed; the log of the job says which",
     "cancelled": "the run was cancelled before a verdict was reached",
+    "numerics": "the engine's numbers are broken, so the evaluation was not started",
     "resume": "the samples of an earlier attempt do not belong to this one",
 }
 
@@ -113,6 +124,7 @@ def neutral(record: RunRecord, expected: Expected) -> RunRecord:
             "evidence": _evidence(record.evidence, spec),
             "failure": _failure(record.failure),
             "confirmation": _confirmation(record.confirmation, spec),
+            "probe": _probe(record.probe),
             "restarts": tuple(restart.model_copy(update={"reason": _LOST}) for restart in record.restarts),
             "anchor": tuple(run if _is_safe(run) else WITHHELD for run in record.anchor),
             "threshold": spec.threshold,
@@ -182,6 +194,19 @@ def _confirmation(found: Confirmation | None, spec: CellSpec) -> Confirmation | 
             "failure": _failure(found.failure),
         }
     )
+
+
+def _probe(found: Probe | None) -> Probe | None:
+    """Its numbers, with what is safe of its fingerprint; what is withheld differs from the stored one."""
+    if found is None:
+        return None
+    marks = found.fingerprint
+    hidden = {
+        key: WITHHELD
+        for key, value in marks.model_dump().items()
+        if isinstance(value, str) and not _is_safe(value)
+    }
+    return found.model_copy(update={"fingerprint": marks.model_copy(update=hidden)})
 
 
 def _provenance(found: Mapping[str, str]) -> dict[str, str]:

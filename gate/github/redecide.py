@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from gate.decide import unmeasured
 from gate.github.artifact import ArtifactError, read_artifacts
 from gate.github.received import Expected, Heads, Received, receive
 from gate.model import Cell, CellResult, GateReport, Verdict
+from gate.numerics.store import load as load_probe
 from gate.reporting import assemble
 
 
@@ -84,6 +86,7 @@ def redecide(
         received.records,
         lambda cell: expected[cell].reference,
         len(expected),
+        probe=partial(load_probe, base.baselines),
         refused=received.refused,
     )
     known = {spec.cell for spec in base.specs}

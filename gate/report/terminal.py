@@ -74,14 +74,15 @@ def _figures(cell: CellResult) -> Iterator[str]:
 
 
 def _lines(cell: CellResult) -> Iterator[tuple[str, str]]:
-    """What a cell's verdict rests on; for a pass the reason, and the anchor, alone."""
+    """What a cell's verdict rests on; for a pass only what must not be missed."""
     yield "why", words.reason(cell)
-    if words.unproven(cell):
-        yield "not proven", words.unproven(cell)
-    if cell.restarts:
-        yield "restarted", words.restarted(cell)
-    if words.against_anchor(cell):
-        yield "anchor", words.against_anchor(cell)
+    always = (
+        ("not proven", words.unproven(cell)),
+        ("restarted", words.restarted(cell) if cell.restarts else ""),
+        ("anchor", words.against_anchor(cell)),
+        ("numerics", words.numerics(cell)),
+    )
+    yield from ((name, text) for name, text in always if text)
     if cell.verdict is Verdict.PASS:
         return
     if cell.p_value is not None:

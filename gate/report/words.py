@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from gate.model import CellResult, GateReport, Verdict
+from gate.numerics.words import outcome_line
 from gate.report.context import Context
 
 WORST_FIRST: Final = (
@@ -232,6 +233,11 @@ def measured_false_alarms(cell: CellResult) -> str:
         f"{percent(found.expected, 2)}{tolerated} ({percent(found.untreated, 2)} without), "
         f"nominal {percent(found.nominal, 2)}"
     )
+
+
+def numerics(cell: CellResult) -> str:
+    """What the numerics probe says; empty where the cell has none."""
+    return "" if cell.numerics is None else outcome_line(cell.verdict, cell.numerics)
 
 
 def could_see(cell: CellResult) -> str:

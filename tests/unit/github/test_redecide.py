@@ -20,8 +20,20 @@ from markdown_it import MarkdownIt
 
 from gate.github.artifact import ArtifactError, Caps, read_artifacts
 from gate.github.redecide import Redecided, redecide
-from gate.model import Cell, CellResult, Confirmation, Evidence, Failure, Restart, RunRecord, Verdict
+from gate.model import (
+    Cell,
+    CellResult,
+    Confirmation,
+    Evidence,
+    Failure,
+    Probe,
+    ProbeFingerprint,
+    Restart,
+    RunRecord,
+    Verdict,
+)
 from gate.report.comment import Context, render
+from tests.support import probes
 from tests.support.base_branch import HEADS, BaseBranch, artifact, dumped, zipped
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -396,23 +408,28 @@ def full(record: dict[str, Any]) -> dict[str, Any]:
         "failure": {"kind": "engine", "message": "x"},
     }
     restarts = [{"samples": 3, "seconds": 1.5, "reason": "lost"}]
-    return changed(record, restarts=restarts, anchor=["run-1"], confirmation=confirmation)
+    probe = probes.probe().model_dump(mode="json")
+    return changed(record, restarts=restarts, anchor=["run-1"], confirmation=confirmation, probe=probe)
 
 
 def test_a_new_field_of_a_record_or_of_what_it_holds_is_thought_of_here():
     """Whoever adds one decides in `received.neutral` what becomes of its strings, and in `full` above."""
-    inner = (Confirmation, Evidence, Failure, Restart)
+    inner = (Confirmation, Evidence, Failure, Probe, ProbeFingerprint, Restart)
     assert {model.__name__: set(model.model_fields) for model in inner} == {
         "Confirmation": {"stream", "outcomes", "evidence", "provenance", "seconds", "failure"},
         "Evidence": {"facts", "fallbacks", "source"},
         "Failure": {"kind", "message", "hint"},
+        "Probe": {"fingerprint", "prefill", "decode", "seconds"},
+        "ProbeFingerprint": {
+            *("cell", "model", "model_revision", "prompts", "prompts_sha256", "instruction_set")
+        },
         "Restart": {"samples", "seconds", "reason"},
     }
     numbers = {"family_size", "alpha", "alpha_pass", "margin", "tolerated_loss", "baseline_repeats"}
     numbers |= {"max_repeats", "look_at", "tokens", "generated", "seconds", "gpus", "threshold"}
     patterns = {"schema_", "purpose", "cell", "baseline_sha256", "questions", "outcomes", "finish"}
     texts = {"anchor", "question_order_seed", "stream", "fingerprint", "provenance", "evidence"}
-    texts |= {"failure", "restarts", "confirmation"}
+    texts |= {"failure", "restarts", "confirmation", "probe"}
     assert set(RunRecord.model_fields) == numbers | patterns | texts
 
 

@@ -1,0 +1,236 @@
+"""A probe against its baseline: unchanged, changed, broken, or not comparable. Pure.
+
+Four tests share alpha: of the divergence and of the shift, in prefill and in decode. Method:
+docs/numerics.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from gate.errors import RecordError
+from gate.model import Numerics, Probe
+from gate.numerics.codec import unpack
+from gate.numerics.store import Healthy, ProbeBaseline
+from gate.stats.drift import (
+    KL_ALLOWANCE,
+    KL_FLOOR,
+    SHIFT_ALLOWANCE,
+    SHIFT_FLOOR,
+    Drift,
+    Rows,
+    agreement,
+    divergence,
+    drift,
+    flips,
+    floors,
+    level,
+    shift,
+)
+from gate.stats.looks import Floats
+
+BROKEN_NATS: Final = 0.5
+"""A divergence of half a nat a token is no rounding: quantization costs hundredths."""
+
+BROKEN_TIMES: Final = 100.0
+"""... and it must be far past what is healthy here, too."""
+
+FEWEST_HEALTHY: Final = 4
+"""So many healthy comparisons make a floor that may fail a cell."""
+
+WORST: Final = 3
+
+
+class Kind(NamedTuple):
+    """One of the four tests."""
+
+    path: str
+    measure: str
+    least: float
+    allowance: float
+
+
+KINDS: Final = (
+    Kind("prefill", "kl", KL_FLOOR, KL_ALLOWANCE),
+    Kind("prefill", "shift", SHIFT_FLOOR, SHIFT_ALLOWANCE),
+    Kind("decode", "kl", KL_FLOOR, KL_ALLOWANCE),
+    Kind("decode", "shift", SHIFT_FLOOR, SHIFT_ALLOWANCE),
+)
+
+
+class Distances(NamedTuple):
+    """How far two probes are apart.
+
+    `values`: for each of `KINDS` one number a prompt, shape (4, n), in nats; NaN where a prompt says nothing.
+    `flips` of `positions`, `agreement`: see `Numerics`. `odd`: how many positions hold something that is no
+    number.
+    """
+
+    values: Floats
+    flips: int
+    positions: int
+    agreement: float
+    odd: int
+
+
+def compare(probe: Probe, baseline: ProbeBaseline, *, alpha: float) -> Numerics:
+    """What the probe of a cell says about it.
+
+    Args:
+        probe: of the engine under test.
+        baseline: stored probe, with what healthy engines differ from it by.
+        alpha: error of the four tests together.
+
+    Raises:
+        RecordError: a probe contradicts itself.
+    """
+    differences = differing(probe, baseline.probe)
+    if differences:
+        named = "; ".join(
+            f"{name}: {here} here, {there} there" for name, (here, there) in differences.items()
+        )
+        return Numerics(
+            state="incomparable",
+            differences=differences,
+            seconds=probe.seconds,
+            reason=f"not what the probe's baseline measured ({named})",
+        )
+    found = distances(probe, baseline.probe)
+    tests = tests_of(found, baseline.healthy)
+    telling = min(range(len(KINDS)), key=lambda k: (tests[k].p_value, -tests[k].times))
+    p_value = min(1.0, len(KINDS) * tests[telling].p_value)
+    reason = _broken(found, tests)
+    state = "broken" if reason else "changed" if p_value <= alpha else "unchanged"
+    times = tests[telling].times if state != "unchanged" else max(test.times for test in tests)
+    return Numerics(
+        state=state,
+        calibrated=calibrated(baseline),
+        times=times if math.isfinite(times) else None,
+        p_value=p_value,
+        path="prefill" if KINDS[telling].path == "prefill" else "decode",
+        shift=_mean(found.values[[1, 3]]),
+        worst=_worst(found.values[telling]) if state != "unchanged" else (),
+        agreement=None if math.isnan(found.agreement) else found.agreement,
+        flips=found.flips,
+        positions=found.positions,
+        seconds=probe.seconds,
+        reason=reason,
+    )
+
+
+def calibrated(baseline: ProbeBaseline) -> bool:
+    """Whether enough healthy comparisons stand behind the floor for a drift to fail a cell."""
+    return len(baseline.healthy) >= FEWEST_HEALTHY
+
+
+def differing(probe: Probe, other: Probe) -> dict[str, tuple[str, str]]:
+    """Fields of the fingerprints that differ: name -> (probe's value, other's value)."""
+    mine, theirs = (p.fingerprint.model_dump(mode="json") for p in (probe, other))
+    return {key: (str(mine[key]), str(theirs[key])) for key in mine if mine[key] != theirs[key]}
+
+
+def distances(probe: Probe, other: Probe) -> Distances:
+    """How far two probes of the same prompts are apart.
+
+    In decode both continue by themselves: positions count up to the first where they chose differently, that
+    one included, for up to there both had read the same. The first token comes from the prefill and is left
+    out.
+
+    Raises:
+        RecordError: they are not about the same prompts, or what is stored cannot be read.
+    """
+    prefill = [_pair(*texts, f"prefill {n}") for n, texts in enumerate(_zipped(probe.prefill, other.prefill))]
+    decode = [_pair(*texts, f"decode {n}") for n, texts in enumerate(_zipped(probe.decode, other.decode))]
+    if len(prefill) != len(decode):
+        raise RecordError(f"{len(prefill)} prompts in prefill, {len(decode)} in decode")
+    together = [_same_context(*pair) for pair in decode]
+    values = np.array(
+        [
+            [_mean(divergence(theirs, ours)) for ours, theirs in prefill],
+            [_mean(_shift(ours, theirs)) for ours, theirs in prefill],
+            [_mean(divergence(theirs, ours)) for ours, theirs in together],
+            [_mean(_shift(*_agreed(ours, theirs))) for ours, theirs in together],
+        ]
+    )
+    pairs = [*prefill, *together]
+    return Distances(
+        values,
+        sum(flips(*pair) for pair in pairs),
+        sum(len(ours.token) for ours, _ in pairs),
+        _mean(np.array([agreement(*pair) for pair in pairs])),
+        sum(_odd(ours) for ours, _ in (*prefill, *decode)),
+    )
+
+
+def tests_of(found: Distances, healthy: Sequence[Healthy]) -> tuple[Drift, ...]:
+    """The four tests, against the floors that the healthy comparisons make."""
+    seen = np.array([one.values for one in healthy], np.float64).reshape(len(healthy), *found.values.shape)
+    return tuple(
+        drift(values, floors(seen[:, number], kind.least), kind.allowance)
+        for number, (kind, values) in enumerate(zip(KINDS, found.values, strict=True))
+    )
+
+
+def _broken(found: Distances, tests: Sequence[Drift]) -> str:
+    """Why the engine's numbers are beyond any doubt wrong; empty where they are not."""
+    if found.odd:
+        return f"{found.odd} positions hold something that is not a number"
+    for kind, values, test in zip(KINDS, found.values, tests, strict=True):
+        nats = level(values)
+        if kind.measure == "kl" and nats >= BROKEN_NATS and test.times >= BROKEN_TIMES:
+            return f"a divergence of {nats:.2g} nat a token in {kind.path}, which no rounding explains"
+    return ""
+
+
+def _zipped(mine: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
+    if len(mine) != len(theirs):
+        raise RecordError(f"a probe of {len(mine)} prompts against one of {len(theirs)}")
+    return list(zip(mine, theirs, strict=True))
+
+
+def _pair(mine: str, theirs: str, where: str) -> tuple[Rows, Rows]:
+    ours, others = unpack(mine, where=where), unpack(theirs, where=where)
+    if len(ours.token) != len(others.token) or not len(ours.token):
+        raise RecordError(f"{len(ours.token)} positions against {len(others.token)}", where=where)
+    return ours, others
+
+
+def _same_context(ours: Rows, theirs: Rows) -> tuple[Rows, Rows]:
+    """Positions of a continuation that both reached through the same tokens, without the first one."""
+    apart = np.flatnonzero(ours.token != theirs.token)
+    until = int(apart[0]) + 1 if apart.size else len(ours.token)
+    return ours.between(1, until), theirs.between(1, until)
+
+
+def _agreed(ours: Rows, theirs: Rows) -> tuple[Rows, Rows]:
+    """Without a last position where each chose another token: those log-probabilities are not of one."""
+    if len(ours.token) and ours.token[-1] != theirs.token[-1]:
+        return ours.first(len(ours.token) - 1), theirs.first(len(theirs.token) - 1)
+    return ours, theirs
+
+
+def _shift(ours: Rows, theirs: Rows) -> Floats:
+    if not np.array_equal(ours.token, theirs.token):
+        raise RecordError("two probes of one prompt hold different tokens")
+    return shift(ours, theirs)
+
+
+def _odd(rows: Rows) -> int:
+    whole = np.isfinite(rows.logprob) & np.isfinite(rows.top_logprobs).all(axis=1)
+    return int((~whole).sum())
+
+
+def _mean(values: Floats) -> float:
+    """The mean of what is known; NaN where nothing is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def _worst(values: Floats) -> tuple[int, ...]:
+    ranked = np.argsort(np.where(np.isnan(values), -1.0, -values), kind="stable")
+    known = [int(n) for n in ranked if values[n] > 0]
+    return tuple(known[:WORST])

@@ -1,0 +1,122 @@
+"""A probe against its baseline: what changed, where, how sure; and what is beyond doubt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gate.errors import RecordError
+from gate.model import Verdict
+from gate.numerics.compare import compare, distances
+from gate.numerics.words import numerics_line, outcome_line
+from tests.support import probes
+
+HEALTHY = probes.baseline(0.02, 0.02, 0.02, 0.02)
+
+
+def seen(stored=HEALTHY, alpha=0.001, **noise):
+    return compare(probes.probe(**noise), stored, alpha=alpha)
+
+
+def test_the_same_numbers_are_unchanged():
+    found = seen()
+    assert (found.state, found.times, found.flips, found.agreement) == ("unchanged", 0, 0, 1)
+    assert numerics_line(found) == "numerics unchanged: 0.0 times the noise floor (p = 1)"
+
+
+@pytest.mark.parametrize("seed", range(30, 40))
+def test_as_much_noise_as_healthy_engines_have_is_unchanged(seed):
+    found = seen(prefill=0.02, decode=0.02, seed=seed)
+    assert found.state == "unchanged"
+    assert 0.3 < found.times < 2
+
+
+@pytest.mark.parametrize("path", ["prefill", "decode"])
+def test_three_times_the_noise_in_one_path_alone_is_found_there(path):
+    found = seen(**{path: 0.08, "seed": 77})
+    assert (found.state, found.path, found.calibrated) == ("changed", path, True)
+    assert found.times > 3
+    assert found.p_value <= 0.001
+    assert len(found.worst) == 3
+
+
+def test_without_calibration_the_least_floor_counts_and_the_line_says_so():
+    found = seen(probes.baseline(), prefill=0.2, seed=5)
+    assert (found.state, found.calibrated) == ("changed", False)
+    assert "the floor is not calibrated on this arch" in numerics_line(found)
+
+
+def test_a_stricter_alpha_needs_more():
+    noise = {"prefill": 0.045, "seed": 8}
+    strict, loose = seen(alpha=1e-9, **noise), seen(alpha=0.2, **noise)
+    assert (strict.state, loose.state) == ("unchanged", "changed")
+
+
+def test_a_number_that_is_none_is_broken_whatever_the_rest_says():
+    found = compare(probes.with_nan(probes.probe()), HEALTHY, alpha=0.001)
+    assert (found.state, found.reason) == ("broken", "1 positions hold something that is not a number")
+
+
+def test_far_past_anything_healthy_is_broken():
+    found = seen(prefill=5.0, decode=5.0, seed=2)
+    assert found.state == "broken"
+    assert "which no rounding explains" in numerics_line(found)
+
+
+def test_a_large_divergence_that_healthy_engines_have_too_is_not_broken():
+    stored = probes.baseline(3.0, 3.0, 3.0, 3.0)
+    assert seen(stored, prefill=3.0, decode=3.0, seed=9).state == "unchanged"
+
+
+def test_another_fingerprint_is_not_compared():
+    other = probes.probe(marks=probes.fingerprint(instruction_set="avx512f"))
+    found = compare(other, HEALTHY, alpha=0.001)
+    assert found.state == "incomparable"
+    assert found.differences == {"instruction_set": ("avx512f", "avx2")}
+    assert "instruction_set: avx512f here, avx2 there" in numerics_line(found)
+
+
+def test_a_continuation_counts_up_to_where_another_token_was_chosen():
+    found = distances(probes.probe(flip=[0]), probes.probe())
+    apart = probes.CONTINUED // 2
+    whole = probes.PROMPTS * (probes.SCORED + probes.CONTINUED - 1)
+    assert found.positions == whole - (probes.CONTINUED - 1 - apart)
+    assert found.values[2:].max() < 1e-3
+
+
+def test_a_prompt_that_parted_at_its_first_token_says_nothing_about_decode():
+    texts = probes.probe()
+    swapped = texts.model_copy(update={"decode": (texts.decode[1], *texts.decode[1:])})
+    found = distances(swapped, texts)
+    assert np.isnan(found.values[2]).sum() == 1
+
+
+def test_different_numbers_of_prompts_are_refused():
+    short = probes.probe()
+    short = short.model_copy(update={"prefill": short.prefill[:-1]})
+    with pytest.raises(RecordError, match="11 prompts against one of 12"):
+        distances(short, probes.probe())
+    with pytest.raises(RecordError, match="11 prompts in prefill, 12 in decode"):
+        distances(short, short)
+
+
+def test_other_tokens_under_the_same_prompt_are_refused():
+    texts = probes.probe()
+    swapped = texts.model_copy(
+        update={"prefill": (texts.decode[0][: len(texts.prefill[0])], *texts.prefill[1:])}
+    )
+    with pytest.raises(RecordError, match="different tokens"):
+        distances(swapped, texts)
+
+
+def test_rows_of_another_length_are_refused():
+    texts = probes.probe()
+    longer = texts.model_copy(update={"prefill": (texts.decode[0], *texts.prefill[1:])})
+    with pytest.raises(RecordError, match="prefill 0: 8 positions against 6"):
+        distances(longer, texts)
+
+
+def test_only_beside_a_pass_the_line_says_that_the_score_did_not_move():
+    found = seen(prefill=0.08, seed=77)
+    assert outcome_line(Verdict.PASS, found).startswith("score unchanged, numerics changed in prefill: ")
+    assert outcome_line(Verdict.REGRESSION, found).startswith("numerics changed in prefill: ")
