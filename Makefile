@@ -18,7 +18,7 @@ ENGINE_FLAGS := --engine-command $(ENGINE_VENV)/bin/vllm --model $(TINY_MODEL) -
 	--arch cpu --head-sha $(DEMO_COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak setup engine lock clean
+.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak setup engine lock docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 18
@@ -92,6 +92,9 @@ lock:  ## renew requirements/*.txt from pyproject.toml and requirements/*.in (ne
 	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/dev.in -o requirements/dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/gate.in -c requirements/dev.txt -o requirements/gate.txt
 	uv pip compile --quiet --no-deps --no-annotate --python-version 3.11 --generate-hashes --no-header requirements/engine.in -o requirements/engine.txt
+
+docs: setup  ## these pages as a site in out/docs, strictly
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs $(OUT)/docs
 
 clean:  ## remove everything that was built or measured
 	rm -rf $(VENV) $(ENGINE_VENV) $(CACHE) $(OUT) node_modules .coverage .mypy_cache .pytest_cache .ruff_cache

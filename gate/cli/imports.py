@@ -12,7 +12,9 @@ from gate.cli.output import print_json
 
 
 def import_log(
-    harness: Annotated[Literal["lm-eval", "inspect", "gpt-oss", "evalscope"], typer.Argument()],
+    harness: Annotated[
+        Literal["lm-eval", "inspect", "gpt-oss", "evalscope"], typer.Argument(help="who wrote the log")
+    ],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="the log, or the folder it is in")],
     config: Annotated[Path, typer.Option(help="the config of the cell: `task: {name: imported, ...}`")],
     backend: Annotated[str | None, typer.Option(help="its backend, where it has several")] = None,

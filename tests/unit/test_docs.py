@@ -1,0 +1,55 @@
+"""The docs say nothing that the command line does not know."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from gate.cli import app
+from gate.config import json_schema
+from tests.support.docs import ROOT, Command, commands, pages
+
+COMMANDS = sorted(set(commands()))
+READERS_OWN = {"configs/imported.yaml"}
+"""Files of the reader's, which the page tells to write."""
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_every_gate_command_in_the_docs_parses(command: Command):
+    level, words = get_command(app), list(command.words)
+    while hasattr(level, "commands"):
+        level = level.commands[words.pop(0)]
+    level.make_context("gate", words)
+
+
+def test_every_config_path_that_the_docs_name_exists():
+    named = {word for c in COMMANDS for word in c.words if word.startswith("configs/")}
+    assert named
+    assert [path for path in sorted(named - READERS_OWN) if not (ROOT / path).exists()] == []
+
+
+def test_the_guides_mention_every_key_of_a_config():
+    guide = "".join(page.read_text(encoding="utf-8") for page in pages())
+    schema = json_schema()
+    sections = [schema, *(s for s in schema["$defs"].values() if "properties" in s)]
+    keys = sorted({key for section in sections for key in section["properties"]})
+    assert [key for key in keys if key not in guide] == []
+
+
+def test_everything_in_the_reference_pages_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    importlib.import_module("reference").write_reference(tmp_path)
+    assert {page.name for page in tmp_path.iterdir()} == {"cli.md", "config.md", "action.md", "report.md"}
+
+
+def test_every_page_is_in_the_table_of_contents():
+    listed = (ROOT / "docs/index.md").read_text().split()
+    written = [
+        page.relative_to(ROOT / "docs").with_suffix("")
+        for page in pages()
+        if page.is_relative_to(ROOT / "docs")
+    ]
+    assert [str(page) for page in written if str(page) not in listed] == ["index"]
