@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,8 +16,9 @@ from gate.fingerprint import HUB_ID
 from gate.model import sha256_of
 from gate.plan import SERVED_MODEL, Plan, Served
 from gate.serving import gpu
-from gate.serving.docker import DockerContainer
+from gate.serving.docker import DockerContainer, client_environment
 from gate.serving.environment import CONVERSATION_DATE_VARIABLE, inherited, is_secret
+from gate.serving.image import Image, image_of
 from gate.serving.launch import Launcher, LocalProcess
 from gate.serving.remote import Address, Remote, RemoteEngine, RemoteServer, introduce, remote_engine
 from gate.serving.server import OnLine, Server, serve
@@ -30,6 +31,7 @@ class Found:
     engine: gpu.Engine | None
     machine: gpu.Machine
     remote: Remote | None = None
+    image: Image | None = None
 
     def arch(self) -> str:
         """The arch of this machine as the engine sees it; raises EngineError where nobody can tell."""
@@ -43,7 +45,10 @@ class Found:
 
     def provenance(self) -> dict[str, str]:
         """Versions, driver and GPUs; `unknown` where nobody answers."""
-        return self.remote.provenance() if self.remote else gpu.provenance(self.engine, self.machine)
+        if self.remote is not None:
+            return self.remote.provenance()
+        image = self.image.provenance() if self.image else {}
+        return {**gpu.provenance(self.engine, self.machine), **image}
 
     def gpu_count(self) -> int:
         """How many GPUs this machine has; 0 where nobody describes one."""
@@ -53,7 +58,8 @@ class Found:
         """What of that is the engine's own, and not this machine's."""
         if self.remote is not None:
             return {**self.remote.provenance(), "served": self.remote.model.id}
-        return gpu.identity(self.engine, self.machine)
+        image = {"image_id": self.image.id} if self.image else {}
+        return {**gpu.identity(self.engine, self.machine), **image}
 
     def served(self) -> Served:
         """Under which name the engine serves, and which date it tells the model."""
@@ -70,13 +76,16 @@ class EngineChoice:
     image: str | None = None
     env: tuple[str, ...] = ()
     address: Address | None = None
+    container_cli: str = "docker"
+    container_user: str | None = None
+
+    def docker(self) -> list[str]:
+        """The container engine's client as a list; raises UsageError where it cannot be split."""
+        return _words(self.container_cli, "--container-cli")
 
     def argv(self) -> list[str]:
         """The command as a list; raises UsageError where it cannot be split or does not exist."""
-        try:
-            words = shlex.split(self.command)
-        except ValueError as error:
-            raise UsageError(f"--engine-command cannot be split: {error}") from error
+        words = _words(self.command, "--engine-command")
         if not words or shutil.which(words[0]) is None:
             raise UsageError(
                 f"the engine's command {self.command!r} is not found",
@@ -122,7 +131,8 @@ def find_out(choice: EngineChoice) -> Found:
             )
         return Found(None, gpu.Machine((), (), (), None), introduce(choice.address))
     if choice.image:
-        return Found(None, gpu.ask_machine())
+        image = image_of(choice.image, choice.docker(), client_environment(os.environ))
+        return Found(None, gpu.ask_machine(), image=image)
     python = gpu.engine_python(choice.argv())
     return Found(gpu.ask_engine(python, inherited(os.environ)), gpu.ask_machine())
 
@@ -134,7 +144,7 @@ def launcher_for(plan: Plan, choice: EngineChoice, hf_home: Path | None) -> Laun
     spec = plan.spec
     env = {**spec.env, **choice.environment()}
     if choice.image:
-        return DockerContainer(
+        container = DockerContainer(
             image=choice.image,
             name=f"gate-{os.getpid()}-{spec.cell.config}-{spec.cell.backend}",
             model=plan.model,
@@ -145,7 +155,9 @@ def launcher_for(plan: Plan, choice: EngineChoice, hf_home: Path | None) -> Laun
             accelerator=_accelerator(spec.cell.arch),
             preset=spec.launch_preset,
             trust_remote_code=spec.trust_remote_code,
+            docker=choice.docker(),
         )
+        return replace(container, user=choice.container_user) if choice.container_user else container
     return LocalProcess(
         command=choice.argv(),
         model=plan.model,
@@ -188,6 +200,13 @@ def engine_of(
     if isinstance(launcher, RemoteServer):
         return remote_engine(launcher.address)
     return serve(launcher, log_path=log_path, startup_seconds=startup_seconds, on_line=on_line)
+
+
+def _words(command: str, option: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"{option} cannot be split: {error}") from error
 
 
 def _accelerator(arch: str) -> Literal["rocm", "cuda", "cpu"]:

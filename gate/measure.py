@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Protocol
 
 from gate.attest import checks_of
@@ -40,6 +41,10 @@ class Engine(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """What it wants with every request."""
+
+    @property
+    def socket(self) -> Path | None:
+        """The Unix socket that it listens on instead of the URL's host."""
 
     async def evidence(self) -> Evidence:
         """What it has reported so far."""

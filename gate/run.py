@@ -266,6 +266,7 @@ async def measure_plan(
         return EngineClient(
             engine.base_url,
             headers=engine.headers,
+            socket=engine.socket,
             concurrency=in_flight,
             timeout_seconds=patience,
             hang_seconds=hang_seconds or plan.spec.gate.hang_seconds,

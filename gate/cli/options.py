@@ -35,6 +35,14 @@ EngineCommand = Annotated[
     ),
 ]
 EngineImage = Annotated[str | None, typer.Option(help="container image of the engine under test, by digest")]
+ContainerCli = Annotated[
+    str,
+    typer.Option(envvar="GATE_CONTAINER_CLI", help="client of the container engine, e.g. podman; no shell"),
+]
+ContainerUser = Annotated[
+    str | None,
+    typer.Option(metavar="UID:GID", help="the engine's user in its container; default: gate's"),
+]
 EngineEnv = Annotated[
     list[str] | None,
     typer.Option("--engine-env", metavar="NAME=VALUE", help="a variable for the engine"),
@@ -100,6 +108,8 @@ class Measuring:
     engine_command: EngineCommand = "vllm"
     engine_image: EngineImage = None
     engine_env: EngineEnv = None
+    container_cli: ContainerCli = "docker"
+    container_user: ContainerUser = None
     base_url: BaseUrl = None
     served_model: ServedModel = None
     conversation_date: ConversationDate = None
@@ -126,7 +136,12 @@ class Measuring:
             backends=tuple(self.backend or ()),
             arch=self.arch,
             engine=EngineChoice(
-                self.engine_command, self.engine_image, tuple(self.engine_env or ()), self._address()
+                self.engine_command,
+                self.engine_image,
+                tuple(self.engine_env or ()),
+                self._address(),
+                container_cli=self.container_cli,
+                container_user=self.container_user,
             ),
             accept_unproven=unproven(self.accept_unproven),
             concurrency=self.concurrency,
@@ -138,7 +153,15 @@ class Measuring:
         """The engine that confirms a regression, with the same variables; None where none is given."""
         from gate.engine import EngineChoice
 
-        return EngineChoice(command or "", image, tuple(self.engine_env or ())) if command or image else None
+        if not command and not image:
+            return None
+        return EngineChoice(
+            command or "",
+            image,
+            tuple(self.engine_env or ()),
+            container_cli=self.container_cli,
+            container_user=self.container_user,
+        )
 
     def _address(self) -> Address | None:
         from gate.errors import UsageError

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -26,6 +27,7 @@ from gate.evals.slots import Slots
 from gate.evals.task import Answer, Request, Task
 from gate.model import Finish, Sample
 from gate.sequence import Block
+from gate.serving.probe import connector
 from gate.settings import HANG_SECONDS
 
 _CONNECT_SECONDS: Final = 10
@@ -67,6 +69,7 @@ class EngineClient:
         concurrency: requests in flight, over all blocks together.
         timeout_seconds: of one request, from sending to the whole answer.
         headers: sent with every request: a key that the server asks for.
+        socket: the Unix socket to ask instead of the URL's host.
         hang_seconds: without a sign of life for so long, while requests are in flight, the engine hangs.
         retries: how often a request that failed on the way is sent again.
         backoff_seconds: pause before the first retry; doubles each time.
@@ -79,12 +82,14 @@ class EngineClient:
         concurrency: int,
         timeout_seconds: float,
         headers: Mapping[str, str] = MappingProxyType({}),
+        socket: Path | None = None,
         hang_seconds: float = HANG_SECONDS,
         retries: int = 3,
         backoff_seconds: float = 0.5,
     ) -> None:
         self.concurrency = concurrency
         self._headers = headers
+        self._socket = socket
         self._base_url = base_url.rstrip("/")
         self._retries = retries
         self._backoff = backoff_seconds
@@ -100,7 +105,7 @@ class EngineClient:
         self._gc_threshold = gc.get_threshold()
         gc.set_threshold(_GC_THRESHOLD, *self._gc_threshold[1:])
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=connector(self._socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={**_HEADERS, **self._headers},
             # One timer a request, the pulse's, instead of aiohttp's several.

@@ -7,8 +7,11 @@ says what has not met a real Docker engine yet.
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -16,8 +19,12 @@ from typing import Final, Literal
 from gate.errors import UsageError
 from gate.serving.environment import engine_environment, inherited
 from gate.serving.launch import check_model, check_server_args, serve_arguments
+from gate.serving.probe import Endpoint
 
-_PORT_INSIDE: Final = 8000
+_SOCKET: Final = "s"
+_SOCKET_FOLDER_INSIDE: Final = "/gate"
+_LONGEST_ROOT: Final = 80
+_USER: Final = re.compile(r"[1-9]\d*:\d+")
 _MODEL_INSIDE: Final = "/model"
 _HF_INSIDE: Final = "/hf"
 # Belongs to the machine or to the client, not to the engine in the image.
@@ -27,6 +34,12 @@ _NOT_INSIDE: Final = frozenset(
         *("VIRTUAL_ENV", "CC", "CXX", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HUB_CACHE"),
     }
 )
+# Without a network the only interface is lo; NCCL, gloo and vLLM look for another one unless they are told.
+_LOOPBACK: Final = {
+    "VLLM_HOST_IP": "127.0.0.1",
+    "GLOO_SOCKET_IFNAME": "lo",
+    "NCCL_SOCKET_IFNAME": "lo",
+}
 _CLIENT: Final = (
     "DOCKER_HOST",
     "DOCKER_CONFIG",
@@ -75,7 +88,7 @@ class DockerContainer:
 
     @property
     def listens_itself(self) -> bool:
-        """The container engine's proxy holds the port."""
+        """Inside the container, out of our sight; the socket's folder is ours alone."""
         return False
 
     def check(self) -> None:
@@ -87,37 +100,57 @@ class DockerContainer:
         if self.user.split(":")[0] in ("0", "root"):
             raise UsageError(
                 "the engine's container would run as root",
-                hint="run the gate as an unprivileged user that may use Docker",
+                hint="run the gate as an unprivileged user, or give --container-user 1000:1000",
             )
+        if not _USER.fullmatch(self.user):
+            raise UsageError(f"--container-user {self.user!r} is not UID:GID", hint="for example 1000:1000")
         check_model(self.model)
         for source in self._mounts():
             if "," in source:
                 raise UsageError(f"cannot mount {source}: a comma separates Docker's mount options")
 
-    def argv(self, port: int) -> list[str]:
-        """`docker run` that publishes the engine on 127.0.0.1:port."""
+    @contextmanager
+    def socket(self) -> Iterator[Path]:
+        """A folder that only the container's user can enter, for its socket; gone with the engine."""
+        # A socket's path holds at most 107 bytes, and a runner's temporary folder may be deep.
+        roots = [path for path in (tempfile.gettempdir(), "/tmp") if len(path) <= _LONGEST_ROOT]  # noqa: S108
+        with tempfile.TemporaryDirectory(prefix="gate-", dir=roots[0]) as folder:
+            if os.getuid() == 0:  # only root can give the folder to the container's user
+                os.chown(folder, *map(int, self.user.split(":")))
+            yield Path(folder) / _SOCKET
+
+    def argv(self, endpoint: Endpoint) -> list[str]:
+        """`docker run` without a network: the engine answers on a socket in a folder that both sides see."""
+        if endpoint.socket is None:
+            raise UsageError("a container serves on a socket")
+        folder = endpoint.socket.parent
         return [
-            *(*self.docker, "run", "--rm", "--init", "--name", self.name),
-            *("--user", self.user, "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
-            *(*self._devices(), "--ipc", "host", "--shm-size", self.shm_size),
-            *("--publish", f"127.0.0.1:{port}:{_PORT_INSIDE}"),
+            *(*self.docker, "run", "--rm", "--init", "--pull", "never", "--name", self.name),
+            *("--network", "none", "--user", self.user, "--cap-drop", "ALL"),
+            *("--security-opt", "no-new-privileges", *self._devices()),
+            *("--mount", f"type=bind,source={folder},target={_SOCKET_FOLDER_INSIDE}"),
             *(part for mount in self._mounts().items() for part in _read_only(*mount)),
             *(part for name in sorted(self._inside()) for part in ("--env", name)),
             *("--entrypoint", self.command[0], self.image, *self.command[1:]),
             *serve_arguments(
                 _MODEL_INSIDE if self._is_folder() else self.model,
-                ["--host", "0.0.0.0", "--port", str(_PORT_INSIDE)],  # noqa: S104 - inside the container
+                ["--uds", f"{_SOCKET_FOLDER_INSIDE}/{endpoint.socket.name}"],
                 self,
             ),
         ]
 
     def environment(self) -> dict[str, str]:
         """The client's environment; values of `--env NAME` are taken from it, so none is in `ps`."""
-        client = {name: self.outer[name] for name in _CLIENT if name in self.outer}
-        host = {k: v for k, v in inherited(self.outer).items() if k in ("PATH", "USER", "LOGNAME")}
-        if "HOME" in self.outer and "DOCKER_CONFIG" not in client:
-            client["DOCKER_CONFIG"] = str(Path(self.outer["HOME"]) / ".docker")
-        return {**host, **client, **self._inside()}
+        return {**client_environment(self.outer), **self._inside()}
+
+    def python(self) -> list[str]:
+        """A command prefix that runs the image's Python as the engine would run, without model or socket."""
+        return [
+            *(*self.docker, "run", "--rm", "--pull", "never", "--network", "none", "--user", self.user),
+            *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", *self._devices()),
+            *(part for name in sorted(self._inside()) for part in ("--env", name)),
+            *("--entrypoint", "python3", self.image),
+        ]
 
     def cleanup(self) -> list[list[str]]:
         """Remove the container by name, running or not: killing the client does not stop it."""
@@ -128,7 +161,9 @@ class DockerContainer:
         return replace(self, env={**self.env, **environment})
 
     def _inside(self) -> dict[str, str]:
-        whole = engine_environment(self.env, outer=self.outer, command="vllm", offline=self.offline)
+        whole = engine_environment(
+            {**_LOOPBACK, **self.env}, outer=self.outer, command="vllm", offline=self.offline
+        )
         inside = {k: v for k, v in whole.items() if k not in _NOT_INSIDE or k in self.env}
         inside["HOME"] = "/tmp"  # noqa: S108 - an unprivileged user's only sure place for JIT caches
         inside.pop("HF_HOME", None)
@@ -149,12 +184,23 @@ class DockerContainer:
         return mounts
 
     def _devices(self) -> list[str]:
+        shared = ["--shm-size", self.shm_size]
         if self.accelerator == "cuda":
-            return ["--gpus", "all"]
+            return ["--gpus", "all", *shared]
         if self.accelerator == "cpu":
-            return []
+            return shared
         groups = [part for group in self.groups for part in ("--group-add", group)]
-        return ["--device", "/dev/kfd", "--device", "/dev/dri", *groups]
+        # ROCm's tensor parallelism exchanges buffers over the host's IPC namespace.
+        return ["--device", "/dev/kfd", "--device", "/dev/dri", *groups, "--ipc", "host", *shared]
+
+
+def client_environment(outer: Mapping[str, str]) -> dict[str, str]:
+    """What the container engine's client needs of the surrounding environment."""
+    client = {name: outer[name] for name in _CLIENT if name in outer}
+    host = {k: v for k, v in inherited(outer).items() if k in ("PATH", "USER", "LOGNAME")}
+    if "HOME" in outer and "DOCKER_CONFIG" not in client:
+        client["DOCKER_CONFIG"] = str(Path(outer["HOME"]) / ".docker")
+    return {**host, **client}
 
 
 def _read_only(source: str, target: str) -> tuple[str, str]:

@@ -196,7 +196,7 @@ def ask_machine(root: Path = Path("/")) -> Machine:
     return Machine(
         device_nodes=tuple(sorted(f"/{node.relative_to(root)}" for node in nodes)),
         kfd_arches=tuple(arch for arch in arches if arch),
-        nvidia=_ask_nvidia(),
+        nvidia=ask_nvidia(),
         amd_driver=version.read_text().strip() if version.exists() else None,
         host=platform.node(),
     )
@@ -262,7 +262,8 @@ def _mib(text: str) -> int | None:
     return int(number) if number.isdigit() else None
 
 
-def _ask_nvidia() -> tuple[Gpu, ...]:
+def ask_nvidia() -> tuple[Gpu, ...]:
+    """The GPUs of this machine as nvidia-smi lists them; none where it is missing or fails."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()

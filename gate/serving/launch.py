@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from gate.errors import UsageError
 from gate.serving.environment import engine_environment
+from gate.serving.probe import Endpoint
 
 # What vLLM's own two eval runners append for every config (tests/evals/{gpt_oss,gsm8k}/test_*.py).
 PRESETS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -38,8 +40,11 @@ class Launcher(Protocol):
     def check(self) -> None:
         """Raise `UsageError` for what can be seen to be wrong before anything is started."""
 
-    def argv(self, port: int) -> list[str]:
-        """The command that serves on 127.0.0.1:port and stays in the foreground."""
+    def socket(self) -> AbstractContextManager[Path | None]:
+        """A place for the Unix socket that it serves on, for as long as it runs; None: it takes the port."""
+
+    def argv(self, endpoint: Endpoint) -> list[str]:
+        """The command that serves on the endpoint and stays in the foreground."""
 
     def environment(self) -> dict[str, str]:
         """The whole environment of that command."""
@@ -93,9 +98,13 @@ class LocalProcess:
         self.environment()
         check_model(self.model)
 
-    def argv(self, port: int) -> list[str]:
+    def socket(self) -> AbstractContextManager[None]:
+        """None: a process on this machine takes the port."""
+        return nullcontext()
+
+    def argv(self, endpoint: Endpoint) -> list[str]:
         """`vllm serve MODEL` on 127.0.0.1:port."""
-        options = ["--host", "127.0.0.1", "--port", str(port)]
+        options = ["--host", "127.0.0.1", "--port", str(endpoint.port)]
         return [*self.command, *serve_arguments(self.model, options, self)]
 
     def environment(self) -> dict[str, str]:

@@ -190,6 +190,11 @@ class RemoteEngine:
         """The key, where there is one."""
         return self._address.headers()
 
+    @property
+    def socket(self) -> None:
+        """None: it has a host."""
+        return
+
     async def evidence(self) -> Evidence:
         """What it says now: it may have been replaced since it introduced itself."""
         return (await asyncio.to_thread(introduce, self._address)).evidence()

@@ -16,7 +16,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,9 +25,10 @@ from gate.model import Evidence
 from gate.serving import warden
 from gate.serving.engine_log import EvidenceReader, merged
 from gate.serving.failure import tell
+from gate.serving.gpu_memory import RELEASE_SECONDS, GpuMemory
 from gate.serving.launch import Launcher
 from gate.serving.log import LineSplitter, LogFile, LogMemory
-from gate.serving.probe import HEALTHY, UNAVAILABLE, free_port, get_json, health
+from gate.serving.probe import HEALTHY, UNAVAILABLE, Endpoint, free_port, get_json, health
 from gate.serving.processes import Remembered, Tree, end_orphans, state_folder
 from gate.serving.server_info import read_server_info
 
@@ -38,6 +39,7 @@ POLL_SECONDS: Final = 0.25
 WATCH_SECONDS: Final = 1.0
 SETTLE_SECONDS: Final = 2.0
 STOP_SECONDS: Final = 10.0
+HURRIED_SECONDS: Final = 3.0
 DRAIN_SECONDS: Final = 5.0
 _PIECE: Final = 64 * 1024
 
@@ -46,9 +48,14 @@ class Server:
     """A running engine; made by `serve`."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, port: int, log: LogFile, on_line: OnLine, log_path: Path
+        self,
+        process: asyncio.subprocess.Process,
+        endpoint: Endpoint,
+        log: LogFile,
+        on_line: OnLine,
+        log_path: Path,
     ) -> None:
-        self.port = port
+        self.endpoint = endpoint
         self.log_path = log_path
         self.survivors: tuple[Remembered, ...] = ()
         self._process = process
@@ -68,7 +75,17 @@ class Server:
     @property
     def base_url(self) -> str:
         """Where the engine answers, without a trailing slash."""
-        return f"http://127.0.0.1:{self.port}"
+        return self.endpoint.base_url
+
+    @property
+    def port(self) -> int:
+        """Its port on 127.0.0.1, where it does not listen on a socket."""
+        return self.endpoint.port
+
+    @property
+    def socket(self) -> Path | None:
+        """The Unix socket it listens on instead of a port."""
+        return self.endpoint.socket
 
     @property
     def pid(self) -> int:
@@ -83,7 +100,7 @@ class Server:
     async def evidence(self) -> Evidence:
         """What the engine has said so far about what runs: in its log, and over HTTP where it does."""
         if self._info is None:
-            document = await get_json(self.port, "/server_info?config_format=json")
+            document = await get_json(self.endpoint, "/server_info?config_format=json")
             info = read_server_info(document)
             self._info = info.evidence() if info else Evidence()
         return merged(self._evidence.evidence(), self._info)
@@ -99,7 +116,7 @@ class Server:
         while time.monotonic() < deadline:
             if self._suspicion.done():
                 raise await self.died()
-            if await health(self.port) == HEALTHY and (not check_owner or await self._is_ours()):
+            if await health(self.endpoint) == HEALTHY and (not check_owner or await self._is_ours()):
                 self._tasks.append(self._spawn(self._watch_health()))
                 return
             await asyncio.wait([self._suspicion], timeout=POLL_SECONDS)
@@ -123,6 +140,7 @@ class Server:
         outcomes = await asyncio.gather(*watchers, return_exceptions=True)
         await asyncio.to_thread(self._tree.update)
         if self._process.stdin is not None:
+            self._process.stdin.write(f"{grace}".encode())
             self._process.stdin.close()
         bound = grace + warden.KILL_SECONDS + warden.CLEANUP_SECONDS + DRAIN_SECONDS
         try:
@@ -194,7 +212,7 @@ class Server:
     async def _watch_health(self) -> str:
         failures = 0
         while True:
-            status = await health(self.port)
+            status = await health(self.endpoint)
             failures = failures + 1 if status in (None, UNAVAILABLE) else 0
             if failures > 1:
                 return "the engine refuses connections" if status is None else "/health answers 503"
@@ -202,7 +220,7 @@ class Server:
 
     async def _is_ours(self) -> bool:
         await asyncio.to_thread(self._tree.update)
-        return await asyncio.to_thread(self._tree.listens_on, self.port)
+        return await asyncio.to_thread(self._tree.listens_on, self.endpoint.port)
 
     async def _diagnose(self) -> EngineLost:
         reason = await asyncio.shield(self._suspicion)
@@ -252,27 +270,45 @@ async def serve(
     for orphan in await asyncio.to_thread(end_orphans, state_folder()):
         on_line(f"gate: ended {orphan.name} (pid {orphan.pid}), left over from a killed run")
     log = LogFile(log_path)
-    try:
+    memory = GpuMemory(launcher.environment())
+    for taken in await memory.look_before():
+        on_line(f"gate: WARNING {taken}")
+    with closing(log), launcher.socket() as socket:
         server = await _healthy_server(
-            launcher, log, log_path, seconds=startup_seconds, on_line=on_line, stop_seconds=stop_seconds
+            launcher,
+            socket,
+            log,
+            log_path,
+            seconds=startup_seconds,
+            on_line=on_line,
+            stop_seconds=stop_seconds,
         )
         try:
             yield server
         finally:
-            await _unless_torn(server.stop(stop_seconds))
-    finally:
-        log.close()
+            # A cancelled job is killed 10 s after its first signal, and its record is still to be written.
+            hurried = _being_cancelled()
+            await _unless_torn(server.stop(min(stop_seconds, HURRIED_SECONDS) if hurried else stop_seconds))
+            for leaked in await memory.look_after(0 if hurried else RELEASE_SECONDS):
+                on_line(f"gate: WARNING {leaked}")
 
 
 async def _healthy_server(
-    launcher: Launcher, log: LogFile, log_path: Path, *, seconds: float, on_line: OnLine, stop_seconds: float
+    launcher: Launcher,
+    socket: Path | None,
+    log: LogFile,
+    log_path: Path,
+    *,
+    seconds: float,
+    on_line: OnLine,
+    stop_seconds: float,
 ) -> Server:
     deadline = time.monotonic() + seconds
     attempt = 1
     while True:
-        port = free_port()
-        process = await _start(launcher, port, stop_seconds)
-        server = Server(process, port, log, on_line, log_path)
+        endpoint = Endpoint(free_port(), socket)
+        process = await _start(launcher, endpoint, stop_seconds)
+        server = Server(process, endpoint, log, on_line, log_path)
         try:
             await server.wait_healthy(deadline, check_owner=launcher.listens_itself)
         except EngineError:
@@ -280,7 +316,7 @@ async def _healthy_server(
             if not server.port_was_taken or attempt == PORT_ATTEMPTS:
                 raise
             attempt += 1
-            on_line(f"gate: port {port} was taken by somebody else, trying another one")
+            on_line(f"gate: port {endpoint.port} was taken by somebody else, trying another one")
         except BaseException:
             await _unless_torn(server.stop(stop_seconds))
             raise
@@ -288,8 +324,8 @@ async def _healthy_server(
             return server
 
 
-async def _start(launcher: Launcher, port: int, stop_seconds: float) -> asyncio.subprocess.Process:
-    spec = {"argv": launcher.argv(port), "cleanup": launcher.cleanup(), "grace": stop_seconds}
+async def _start(launcher: Launcher, endpoint: Endpoint, stop_seconds: float) -> asyncio.subprocess.Process:
+    spec = {"argv": launcher.argv(endpoint), "cleanup": launcher.cleanup(), "grace": stop_seconds}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", str(Path(warden.__file__)), json.dumps(spec)),
         stdin=asyncio.subprocess.PIPE,

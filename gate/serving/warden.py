@@ -1,7 +1,8 @@
 """Runs the engine and outlives it: nothing the engine started is left when this process ends.
 
 Started by path with the standard library only (`python -I -S warden.py SPEC`), between gate and engine.
-Standard input is a pipe held by gate: its end, whatever ended gate (kill -9 included), means stop. As
+Standard input is a pipe held by gate: its end, whatever ended gate (kill -9 included), means stop; a number
+before it is the seconds that the engine has to obey, instead of the SPEC's. As
 a child subreaper it inherits every orphan of the engine, also those that left its session, so it can
 end them all. `preexec_fn` in gate would not do: it is unsafe with threads and reaches one process only.
 
@@ -42,10 +43,11 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGCHLD, _note_only)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     engine = start(spec["argv"])
-    status = watch(engine, wake)
+    grace = [float(spec["grace"])]
+    status = watch(engine, wake, grace)
     if status is not None:
         say(ENDED + describe(status))
-    ended = end_all(engine, float(spec["grace"]))
+    ended = end_all(engine, grace[-1])
     for command in spec["cleanup"]:
         run_cleanup(command)
     if status is None:
@@ -76,14 +78,19 @@ def start(argv: list[str]) -> int:
         os._exit(CANNOT_EXECUTE)
 
 
-def watch(engine: int, wake: int) -> int | None:
-    """Wait until the engine ends (its wait status) or a stop is asked for (None)."""
+def watch(engine: int, wake: int, grace: list[float]) -> int | None:
+    """Wait until the engine ends (its wait status) or a stop is asked for (None).
+
+    A number on standard input before it closes is another grace, for a stop in a hurry.
+    """
     while True:
         if engine in (ended := reap()):
             return ended[engine]
         ready, _, _ = select.select([0, wake], [], [])
-        if 0 in ready and not os.read(0, 4096):
-            return None
+        if 0 in ready:
+            if not (said := os.read(0, 4096)):
+                return None
+            grace.append(float(said))
         if wake in ready and set(os.read(wake, 4096)) - {signal.SIGCHLD}:
             return None
 

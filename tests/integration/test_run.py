@@ -195,6 +195,29 @@ def test_an_interrupted_run_keeps_its_journal_stops_its_engine_and_goes_on_later
     assert cell["samples_generated"] >= kept
 
 
+def test_a_cancelled_run_with_an_engine_that_ignores_sigterm_has_its_record_before_the_runner_kills(
+    measured: Project,
+):
+    journal = measured.folder / "out/journals/cpu__stub__default.jsonl"
+    engine = measured.engine(*GOOD, "--delay", "0.05", "--deaf")
+    command = [*measured.arguments("run", engine=engine), "--concurrency", "4"]
+    with subprocess.Popen(
+        command, cwd=measured.folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as run:
+        while not journal.exists() or journal.read_text().count("\n") < 10:
+            assert run.poll() is None
+        family = psutil.Process(run.pid).children(recursive=True)
+        run.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.wait(7.5)  # then a runner sends SIGTERM, and 2.5 s later SIGKILL
+            assert run.returncode == 4
+        run.send_signal(signal.SIGTERM)
+        run.wait(2.5)
+    assert run.returncode == 4
+    assert report(measured)["cells"][0]["verdict"] == "not_measured"
+    assert not [process for process in family if process.is_running()]
+
+
 def test_samples_of_another_engine_are_never_continued(measured: Project):
     died = measured.gate(["run"], engine=measured.engine(*GOOD, "--dies-after", "30"))
     assert died.code == 4

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ import psutil
 import pytest
 
 from gate.errors import EngineError, UsageError
+from gate.evals.client import EngineClient
+from gate.evals.task import Request
 from gate.serving import server as server_module
 from gate.serving import warden
 from gate.serving.docker import DockerContainer
@@ -350,13 +353,15 @@ async def test_orphans_of_a_killed_run_are_ended_before_the_next_start(launcher,
 
 
 DOCKER = """#!/bin/sh
-# Records how it was called; `run` serves with the stand-in in the foreground, as a Docker client does.
+# Records how it was called; `run` serves with the stand-in in the foreground, as a Docker client does: the
+# socket that the engine is told lies in a folder that the container shares with the machine.
 echo "$@" >> "$RECORD"
 [ "$1" = run ] || exit 0
 for part in "$@"; do
-  case "$part" in 127.0.0.1:*:8000) port=${part#127.0.0.1:}; port=${port%:8000};; esac
+  case "$part" in type=bind,source=*,target=/gate) folder=${part#type=bind,source=};; esac
 done
-exec PYTHON -I -S STUB serve /model --port "$port"
+folder=${folder%,target=/gate}
+exec PYTHON -I -S STUB serve /model --uds "$folder/s"
 """
 
 
@@ -374,11 +379,18 @@ async def test_a_container_is_run_served_and_removed_by_name_though_its_client_i
         env={"STUB_FAULTS": "deaf", "STUB_PID_FILE": str(pids), "RECORD": str(record)},
     )
     async with run(launcher) as server:
-        assert await answers(server)
+        folder = server.socket.parent
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert (await server.evidence()).facts["moe"] == "EMULATION"
-        assert record.read_text().startswith("run --rm --init --name gate-1 ")
+        async with EngineClient(
+            server.base_url, socket=server.socket, concurrency=1, timeout_seconds=5
+        ) as client:
+            with pytest.raises(EngineError, match="HTTP 501"):  # an answer of the stand-in, which has no POST
+                await client.ask(Request("/v1/completions", {}))
+        assert record.read_text().startswith("run --rm --init --pull never --name gate-1 --network none ")
     assert record.read_text().splitlines()[1:] == ["rm --force gate-1"]
     assert running(pids) == []
+    assert not folder.exists()
 
 
 async def test_a_clean_up_that_fails_is_said_in_the_log(run, tmp_path, pids):

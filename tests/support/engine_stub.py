@@ -277,6 +277,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("model", nargs="?", default="stub")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--uds", help="listen on this Unix socket instead")
     parser.add_argument("--served-model-name")
     parser.add_argument("--accuracy", type=float, default=1.0)
     parser.add_argument("--marker", default="right")
@@ -290,6 +291,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--second-log", type=Path, help="instead of --log, once --once exists")
     parser.add_argument("--exit", type=int, help="exit with this status instead of serving")
     parser.add_argument("--never-healthy", action="store_true")
+    parser.add_argument("--deaf", action="store_true", help="ignore SIGTERM")
     parser.add_argument("--server-info", type=Path, help="answer /server_info with this file")
     parser.add_argument("--version", default="0.32.0")
     parser.add_argument("--api-key", help="refuse requests without it")
@@ -308,9 +310,23 @@ def main() -> None:
         print(options.log.read_text(encoding="utf-8"), flush=True)
     if options.exit is not None:
         sys.exit(options.exit)
-    listening = socket.create_server((options.host, options.port), backlog=1024)
-    print(f"listening on {listening.getsockname()[1]}", flush=True)
-    web.run_app(application(options), sock=listening, print=None, access_log=None, handler_cancellation=True)
+    if options.uds:
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(options.uds)
+        listening.listen(1024)
+    else:
+        listening = socket.create_server((options.host, options.port), backlog=1024)
+    print(f"listening on {options.uds or listening.getsockname()[1]}", flush=True)
+    if options.deaf:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    web.run_app(
+        application(options),
+        sock=listening,
+        print=None,
+        access_log=None,
+        handler_cancellation=True,
+        handle_signals=not options.deaf,
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """A stand-in for `vllm serve`: a real process speaking HTTP, with the faults of a real engine's life.
 
-Run as `python lifecycle_stub.py serve MODEL --host H --port N ...`; faults come in STUB_FAULTS, separated by
-spaces: exit, never_healthy, deaf (ignores SIGTERM), child (detached grandchild, its pid in STUB_PID_FILE),
-worker (child titled VLLM::EngineCore, pid likewise), unhealthy_after=N, die_after=N, refuse_after=N,
-crash_line, port_taken_once=PATH, split_line, big_log=MEGABYTES, silent, slow=SECONDS.
+Run as `python lifecycle_stub.py serve MODEL (--port N | --uds PATH) ...`; faults come in STUB_FAULTS,
+separated by spaces: exit, never_healthy, deaf (ignores SIGTERM), child (detached grandchild, its pid in
+STUB_PID_FILE), worker (child titled VLLM::EngineCore, pid likewise), unhealthy_after=N, die_after=N,
+refuse_after=N, crash_line, port_taken_once=PATH, split_line, big_log=MEGABYTES, silent, slow=SECONDS.
 """
 
 import os
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -64,9 +66,18 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: access logs are off."""
 
 
+class UnixServer(ThreadingHTTPServer):
+    """The same on a Unix socket."""
+
+    address_family = socket.AF_UNIX
+
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)
+
+
 def main() -> None:
     note_pid(os.getpid()) if "STUB_PID_FILE" in os.environ else None
-    port = int(sys.argv[sys.argv.index("--port") + 1])
+    port = 0 if "--uds" in sys.argv else int(sys.argv[sys.argv.index("--port") + 1])
     if "exit" in FAULTS:
         say("(APIServer pid=6) INFO 11-23 21:00:00 [api_server.py:1] starting")
         say("ValueError: the checkpoint lacks a tensor")
@@ -93,6 +104,8 @@ def main() -> None:
         sys.stdout.write("x" * 1023 + "\n")
     sys.stdout.flush()
     time.sleep(float(FAULTS.get("slow", 0)))
+    if "--uds" in sys.argv:
+        UnixServer(sys.argv[sys.argv.index("--uds") + 1], Handler).serve_forever()
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from gate.errors import UsageError
 from gate.serving.docker import DockerContainer
+from gate.serving.probe import Endpoint
 
+AT = Endpoint(0, Path("/tmp/gate-x/s"))  # noqa: S108
 DIGEST = "rocm/vllm@sha256:" + "a" * 64
 
 
@@ -31,16 +33,18 @@ def model(tmp_path: Path) -> Path:
 def test_the_whole_command(model):
     argv = container(
         model=str(model), env={"VLLM_ROCM_USE_AITER": "1"}, server_args=["--moe-backend", "triton"]
-    ).argv(4321)
+    ).argv(AT)
     names = [argv[i + 1] for i, part in enumerate(argv) if part == "--env"]
     without_env = [p for i, p in enumerate(argv) if p != "--env" and argv[i - 1] != "--env"]
     assert without_env == [
-        *("docker", "run", "--rm", "--init", "--name", "gate-1"),
-        *("--user", "1000:1000", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *("docker", "run", "--rm", "--init", "--pull", "never", "--name", "gate-1"),
+        *("--network", "none", "--user", "1000:1000", "--cap-drop", "ALL"),
+        *("--security-opt", "no-new-privileges"),
         *("--device", "/dev/kfd", "--device", "/dev/dri", "--group-add", "video"),
-        *("--ipc", "host", "--shm-size", "16g", "--publish", "127.0.0.1:4321:8000"),
+        *("--ipc", "host", "--shm-size", "16g"),
+        *("--mount", "type=bind,source=/tmp/gate-x,target=/gate"),
         *("--mount", f"type=bind,source={model},target=/model,readonly"),
-        *("--entrypoint", "vllm", DIGEST, "serve", "/model", "--host", "0.0.0.0", "--port", "8000"),  # noqa: S104
+        *("--entrypoint", "vllm", DIGEST, "serve", "/model", "--uds", "/gate/s"),
         *("--served-model-name", "m", "--moe-backend", "triton", "--no-enable-log-requests"),
     ]
     assert {"VLLM_ROCM_USE_AITER", "HIP_VISIBLE_DEVICES", "VLLM_LOGGING_LEVEL", "HOME"} <= set(names)
@@ -58,15 +62,17 @@ def test_values_travel_in_the_clients_environment_and_its_settings_stay_the_user
 
 def test_a_hub_model_comes_from_a_cache_that_is_mounted_read_only(tmp_path):
     made = container(hf_home=tmp_path)
-    assert f"type=bind,source={tmp_path},target=/hf,readonly" in made.argv(1)
+    assert f"type=bind,source={tmp_path},target=/hf,readonly" in made.argv(AT)
     assert made.environment()["HF_HOME"] == "/hf"
     assert made.environment()["HF_HUB_OFFLINE"] == "1"
 
 
 def test_devices_follow_the_accelerator():
-    assert container(accelerator="cuda").argv(1)[12:14] == ["--gpus", "all"]
-    assert "--device" not in container(accelerator="cpu").argv(1)
-    groups = container(groups=["video", "110"]).argv(1)
+    cuda = container(accelerator="cuda").argv(AT)
+    assert cuda[cuda.index("--gpus") + 1] == "all"
+    assert "--ipc" not in cuda
+    assert "--device" not in container(accelerator="cpu").argv(AT)
+    groups = container(groups=["video", "110"]).argv(AT)
     assert groups[groups.index("110") - 1] == "--group-add"
 
 

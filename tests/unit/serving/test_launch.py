@@ -7,6 +7,7 @@ import pytest
 
 from gate.errors import UsageError
 from gate.serving.launch import LocalProcess
+from gate.serving.probe import Endpoint
 
 OUTER = {
     "PATH": "/usr/bin",
@@ -33,25 +34,25 @@ def launcher(**changes: object) -> LocalProcess:
 
 
 def test_the_command_serves_on_the_loopback_with_the_configs_arguments_last_but_one():
-    assert launcher(server_args=["--max-model-len", "512"]).argv(4321) == [
+    assert launcher(server_args=["--max-model-len", "512"]).argv(Endpoint(4321)) == [
         *("vllm", "serve", "org/name", "--host", "127.0.0.1", "--port", "4321"),
         *("--served-model-name", "m", "--max-model-len", "512", "--no-enable-log-requests"),
     ]
 
 
 def test_a_command_of_several_words_stays_several_words():
-    argv = launcher(command=["/venv/bin/python", "-m", "vllm.entrypoints.cli.main"]).argv(1)
+    argv = launcher(command=["/venv/bin/python", "-m", "vllm.entrypoints.cli.main"]).argv(Endpoint(1))
     assert argv[:4] == ["/venv/bin/python", "-m", "vllm.entrypoints.cli.main", "serve"]
 
 
 def test_the_presets_arguments_are_those_of_vllms_own_runner():
-    argv = launcher(preset="vllm-eval").argv(1)
+    argv = launcher(preset="vllm-eval").argv(Endpoint(1))
     assert argv[-4:-1] == ["--trust-remote-code", "--enforce-eager", "--disable-uvicorn-access-log"]
 
 
 def test_remote_code_is_off_unless_asked_for():
-    assert "--trust-remote-code" not in launcher().argv(1)
-    assert "--trust-remote-code" in launcher(trust_remote_code=True).argv(1)
+    assert "--trust-remote-code" not in launcher().argv(Endpoint(1))
+    assert "--trust-remote-code" in launcher(trust_remote_code=True).argv(Endpoint(1))
 
 
 def test_only_allow_listed_variables_reach_the_engine():

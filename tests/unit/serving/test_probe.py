@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from gate.serving import probe
-from gate.serving.probe import free_port, health
+from gate.serving.probe import Endpoint, free_port, health
 
 
-async def answer(reply: bytes | None, ask: Callable[[int], object]) -> object:
+async def answer(reply: bytes | None, ask: Callable[[Endpoint], object]) -> object:
     asked, closed = asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -22,7 +22,7 @@ async def answer(reply: bytes | None, ask: Callable[[int], object]) -> object:
         closed.set()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    result = await ask(server.sockets[0].getsockname()[1])
+    result = await ask(Endpoint(server.sockets[0].getsockname()[1]))
     asked.set()
     await closed.wait()
     server.close()
@@ -43,4 +43,8 @@ async def test_silence_is_neither_healthy_nor_a_refusal(monkeypatch):
 
 
 async def test_nobody_there_is_a_refusal():
-    assert await health(free_port()) is None
+    assert await health(Endpoint(free_port())) is None
+
+
+async def test_a_socket_that_is_not_there_yet_is_a_refusal(tmp_path):
+    assert await health(Endpoint(0, tmp_path / "s")) is None
