@@ -61,12 +61,32 @@ def marked(provenance: Mapping[str, str], git: Git, policy: Policy, *, where: st
     return dict(provenance) | {NOT_POOLED: doubt}
 
 
-def is_merged(commit: str, tree: str | None, git: Git, branch: str) -> bool:
-    """Whether a commit is on the branch, or one with the same content is: a squash makes another commit."""
-    if git(["merge-base", "--is-ancestor", commit, branch]) is not None:
-        return True
-    trees = git(["log", "--format=%T", branch]) if tree else None
-    return trees is not None and tree in trees.split()
+class Merged:
+    """What is on a branch; the trees of its commits are asked for once.
+
+    Args:
+        git: runs git in the checkout.
+        branch: its ref.
+    """
+
+    def __init__(self, git: Git, branch: str) -> None:
+        self.branch = branch
+        self._git = git
+        self._trees: frozenset[str] | None = None
+
+    def holds(self, commit: str, tree: str | None) -> bool:
+        """Whether a commit is on the branch, or one with the same content: a squash makes another commit."""
+        if self._git(["merge-base", "--is-ancestor", commit, self.branch]) is not None:
+            return True
+        if self._trees is None:
+            self._trees = frozenset((self._git(["log", "--format=%T", self.branch]) or "").split())
+        return tree in self._trees
+
+
+def whole_default_branch(git: Git) -> str | None:
+    """The default branch, where this clone has all of its commits; None where it is shallow."""
+    whole = git(["rev-parse", "--is-shallow-repository"]) == "false"
+    return default_branch(git) if whole else None
 
 
 def default_branch(git: Git, named: str | None = None) -> str | None:
@@ -90,6 +110,6 @@ def _unmerged(commit: str, tree: str | None, git: Git, policy: Policy) -> str | 
     branch = default_branch(git, policy.default_branch)
     if branch is None:
         return f"no default branch is known ({policy.default_branch or 'name it with --default-branch'})"
-    if is_merged(commit, tree, git, branch):
+    if Merged(git, branch).holds(commit, tree):
         return None
     return f"the commit {commit[:12]} is not on {branch.removeprefix('refs/')}, as far as this clone knows"

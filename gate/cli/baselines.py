@@ -166,5 +166,7 @@ def baseline_show(
 def baseline_verify(baselines: Baselines = Path("baselines"), as_json: AsJson = False) -> None:
     """Check every file of the store: schema, hashes, and that its pools recompute."""
     from gate.baseline.verify import verify_command
+    from gate.fingerprint import git_in
 
-    raise typer.Exit(int(verify_command(baselines, as_json=as_json, write=typer.echo)))
+    git = git_in(baselines)
+    raise typer.Exit(int(verify_command(baselines, git, as_json=as_json, write=typer.echo)))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from gate.baseline.show import row_of, rows, show_command, table
 from gate.baseline.store import baseline_path, save
 from gate.baseline.verify import verify, verify_command
 from gate.errors import BaselineError, Exit
+from gate.fingerprint import git_in
 from gate.model import Cell
+from tests.support.checkout import commit, repository, run
 from tests.support.measured import CELL, PROVENANCE, baseline, fingerprint, question_ids, run_record
 
 OTHER = Cell(arch="gfx942", config="gpt-oss-20b", backend="emulation")
@@ -25,6 +28,10 @@ def store(tmp_path: Path) -> Path:
     mark = fingerprint(question_ids(30), cell=OTHER)
     save(baseline_path(tmp_path, OTHER), baseline(1, repeats=1, cell=OTHER, fingerprint=mark), replaces=None)
     return tmp_path
+
+
+def NO_GIT(arguments: Sequence[str]) -> None:
+    """A store that no repository holds."""
 
 
 def printed(command: object, *arguments: object, as_json: bool = False) -> tuple[Exit, str]:
@@ -74,7 +81,7 @@ def test_a_cell_of_which_nothing_counts_is_shown_below_with_the_reason(store: Pa
     save(baseline_path(store, cell), doubtful, replaces=None)
     _, text = printed(show_command, store, "*")
     assert text == f"{table(rows(store))}\n{cell}: none of its runs counts; a try"
-    assert printed(verify_command, store)[0] is Exit.PASS
+    assert printed(verify_command, store, NO_GIT)[0] is Exit.PASS
 
 
 def test_a_pattern_chooses_cells(store: Path) -> None:
@@ -87,19 +94,50 @@ def test_a_pattern_that_fits_no_cell_says_so(store: Path) -> None:
 
 
 def test_a_sound_store_is_verified(store: Path) -> None:
-    done, text = printed(verify_command, store)
+    done, text = printed(verify_command, store, NO_GIT)
     assert done is Exit.PASS
     assert text.endswith("2 files, 0 wrong")
     assert "aiter.json: 2 runs, 8 repeats, homogeneous (p = " in text
 
 
 def test_the_store_of_this_repository_is_sound(root: Path) -> None:
-    done, text = printed(verify_command, root / "baselines")
+    done, text = printed(verify_command, root / "baselines", git_in(root))
     assert done is Exit.PASS, text
 
 
+def test_a_run_of_an_accepted_head_is_wrong_until_that_is_merged(tmp_path: Path) -> None:
+    git = repository(tmp_path, "code.py")
+    run(tmp_path, "checkout", "--quiet", "-b", "feature")
+    (tmp_path / "code.py").write_text("faster")
+    head = commit(tmp_path)
+    origin = {"commit": head, "for_head": head, "tree": run(tmp_path, "rev-parse", "HEAD^{tree}")}
+    stored = add_run(
+        None, run_record(1, provenance=PROVENANCE | origin), accepted_by="x", reason="y", date="2026-11-23"
+    )
+    store = tmp_path / "baselines"
+    save(baseline_path(store, CELL), stored, replaces=None)
+    done, text = printed(verify_command, store, git)
+    assert done is Exit.USAGE
+    assert f"accepted for the commit {head[:12]}, which is not on refs/heads/main yet" in text
+    run(tmp_path, "checkout", "--quiet", "main")
+    run(tmp_path, "merge", "--quiet", "--squash", "feature")
+    run(tmp_path, "commit", "--quiet", "-m", "squashed")
+    run(tmp_path, "branch", "--quiet", "-D", "feature")
+    assert printed(verify_command, store, git)[0] is Exit.PASS
+
+
+def test_a_shallow_clone_cannot_tell_and_does_not_claim_to(tmp_path: Path) -> None:
+    repository(tmp_path / "r", "code.py")
+    commit(tmp_path / "r")
+    run(tmp_path, "clone", "--quiet", "--depth=1", f"file://{tmp_path}/r", str(tmp_path / "c"))
+    origin = PROVENANCE | {"for_head": "f" * 40}
+    stored = add_run(None, run_record(1, provenance=origin), accepted_by="x", reason="y", date="2026-11-23")
+    save(baseline_path(tmp_path / "c/baselines", CELL), stored, replaces=None)
+    assert printed(verify_command, tmp_path / "c/baselines", git_in(tmp_path / "c"))[0] is Exit.PASS
+
+
 def test_an_empty_store_is_sound(tmp_path: Path) -> None:
-    assert printed(verify_command, tmp_path) == (Exit.PASS, "0 files, 0 wrong")
+    assert printed(verify_command, tmp_path, NO_GIT) == (Exit.PASS, "0 files, 0 wrong")
 
 
 def test_a_store_that_is_missing_says_so(tmp_path: Path) -> None:
@@ -110,7 +148,7 @@ def test_a_store_that_is_missing_says_so(tmp_path: Path) -> None:
 def test_every_wrong_file_is_named_and_the_exit_is_two(store: Path) -> None:
     path = baseline_path(store, CELL)
     path.write_text(path.read_text().replace('"top_k":0', '"top_k":1'))
-    done, text = printed(verify_command, store)
+    done, text = printed(verify_command, store, NO_GIT)
     assert done is Exit.USAGE
     assert f"WRONG  {path}: runs[0]: its content does not hash to its id" in text
     assert "ok     " in text
@@ -144,9 +182,9 @@ def test_a_file_where_no_baseline_belongs_is_wrong(store: Path) -> None:
 def test_readme_attributes_probes_and_calibrations_belong_to_a_store(store: Path) -> None:
     for name in ("README.md", ".gitattributes", ".gitignore", "gfx950/gpt-oss-20b/aiter.probe.json"):
         (store / name).touch()
-    assert printed(verify_command, store)[0] is Exit.PASS
+    assert printed(verify_command, store, NO_GIT)[0] is Exit.PASS
 
 
 def test_verify_as_json_names_files_and_problems(store: Path) -> None:
-    _, text = printed(verify_command, store, as_json=True)
+    _, text = printed(verify_command, store, NO_GIT, as_json=True)
     assert [(file["problem"], file["repeats"]) for file in json.loads(text)] == [(None, 1), (None, 8)]
