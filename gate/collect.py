@@ -219,6 +219,12 @@ def _jobs(
 
 
 def _repeats(collection: Collection, stored: Baseline | None, spec: CellSpec) -> int:
+    if collection.repeats == 1 and spec.sampling.temperature > 0:
+        raise UsageError(
+            "one repeat does not show how much answers vary",
+            where=str(spec.cell),
+            hint="give --repeats 2 or more (32 are a good size); 1 is for temperature 0",
+        )
     if collection.repeats is not None:
         return collection.repeats
     if stored is None:

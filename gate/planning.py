@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from gate.baseline.calibration import load_calibration
 from gate.baseline.pool import pool, reference_of
 from gate.baseline.store import load
 from gate.cells import CellSpec, describe, timeout_minutes
 from gate.decide import plan_budget
 from gate.errors import StatisticsError, UsageError
+from gate.stats.looks import baseline_moments
 from gate.stats.planning import Design
 from gate.stats.power import BoundaryTable, PowerTable
 
@@ -57,46 +58,89 @@ def parse_looks(text: str, max_repeats: int) -> tuple[float, ...]:
         ) from error
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What to plan from where there is no baseline file: Q, W, score and repeats; all given, or none.
+
+    `flip_rate` stands for W where answers are greedy: how often two runs of one build differ.
+    """
+
+    questions: int | None = None
+    within: float | None = None
+    accuracy: float | None = None
+    baseline_repeats: int | None = None
+    flip_rate: float | None = None
+
+
 def design_of(
-    baseline: Path | None,
-    questions: int | None,
-    within: float | None,
-    accuracy: float | None,
-    repeats: int | None,
-    *,
-    cells: int,
-    alpha: float,
+    baseline: Path | None, numbers: Numbers, *, cells: int, alpha: float, greedy: bool = False
 ) -> tuple[Design, float]:
-    """What to plan from, and the baseline's score: a stored baseline, or the four numbers.
+    """What to plan from, and the baseline's score: a stored baseline, or the numbers.
 
     Raises:
-        UsageError: neither, or some of both.
+        UsageError: neither, or some of both; a flip rate where nothing is greedy, or none where it is needed.
         BaselineError: the file is wrong.
     """
-    numbers = (questions, within, accuracy, repeats)
+    if greedy and numbers.within is not None:
+        raise UsageError("--within is for answers that are sampled", hint="give --flip-rate instead")
     if baseline is not None:
-        if any(number is not None for number in numbers):
-            raise UsageError("a baseline file and numbers are given", hint="give one or the other")
-        reference = pool(load(baseline))
-        n, k = reference.repeats, reference.correct
-        if n == 1:
-            raise UsageError("one repeat shows no variance", where=str(baseline), hint="collect a second one")
-        spread = float(np.mean(k * (n - k)) / (n * (n - 1)))
-        design = Design(
-            len(k),
-            max(spread, 1 / len(k)),
-            n,
-            alpha=alpha,
-            cells=cells,
-            anchored=reference.anchor is not None,
+        return _stored_design(baseline, numbers, cells=cells, alpha=alpha, greedy=greedy)
+    if numbers.flip_rate is not None and not greedy:
+        raise UsageError("--flip-rate is for greedy answers", hint="add --greedy, or give --within instead")
+    within = numbers.within if numbers.flip_rate is None else numbers.flip_rate / 2
+    repeats = numbers.baseline_repeats or (1 if greedy else None)
+    if numbers.questions is None or within is None or numbers.accuracy is None or repeats is None:
+        needed = (
+            "--questions --accuracy --flip-rate"
+            if greedy
+            else ("--questions --within --accuracy --baseline-repeats")
         )
-        return design, float(k.mean() / n)
-    if questions is None or within is None or accuracy is None or repeats is None:
+        raise UsageError("nothing to plan from", hint=f"name a baseline file, or give {needed}")
+    design = Design(numbers.questions, within, repeats, alpha=alpha, cells=cells, greedy=greedy)
+    return design, numbers.accuracy
+
+
+def _stored_design(
+    path: Path, numbers: Numbers, *, cells: int, alpha: float, greedy: bool
+) -> tuple[Design, float]:
+    """The design of a stored baseline; what it says of itself decides which test is planned."""
+    if numbers != Numbers(flip_rate=numbers.flip_rate):
+        raise UsageError("a baseline file and numbers are given", hint="give one or the other")
+    stored = load(path)
+    reference, is_greedy = pool(stored), stored.fingerprint.temperature == 0
+    if (greedy or numbers.flip_rate is not None) and not is_greedy:
         raise UsageError(
-            "nothing to plan from",
-            hint="name a baseline file, or give --questions --within --accuracy --baseline-repeats",
+            f"its answers were sampled at temperature {stored.fingerprint.temperature:g}",
+            where=str(path),
+            hint="leave out --greedy and --flip-rate",
         )
-    return Design(questions, within, repeats, alpha=alpha, cells=cells), accuracy
+    moments = baseline_moments(reference.correct, reference.repeats)
+    if moments.within is not None and numbers.flip_rate is None:
+        within = float(moments.within)
+    else:
+        calibration = load_calibration(path, stored.fingerprint)
+        rate = numbers.flip_rate
+        if rate is None and calibration is not None:
+            rate = calibration.flip_rate
+        if rate is None:
+            raise UsageError(
+                "one repeat shows no variance",
+                where=str(path),
+                hint="give --flip-rate, or calibrate it (`gate calibrate`)"
+                if is_greedy
+                else "collect a second one",
+            )
+        within = rate / 2
+    design = Design(
+        len(reference.questions),
+        within,
+        reference.repeats,
+        alpha=alpha,
+        cells=cells,
+        anchored=reference.anchor is not None,
+        greedy=is_greedy,
+    )
+    return design, float(moments.accuracy)
 
 
 def boundary_rows(table: BoundaryTable) -> Rows:
@@ -110,6 +154,11 @@ def power_rows(table: PowerTable) -> Rows:
     """A heading and a row a true drop."""
     heading = ("true drop", "fails", "passes", "samples", "old rule fails")
     return [heading, *(_power_row(table, index) for index in range(len(table.rows)))]
+
+
+def power_json(table: PowerTable) -> dict[str, Any]:
+    """The table with its design by name."""
+    return asdict(table) | {"design": table.design._asdict()}
 
 
 def power_words(table: PowerTable) -> Iterator[str]:
@@ -137,7 +186,9 @@ def _budget(spec: CellSpec, baselines: Path, family_size: int) -> tuple[str, str
         return f"none: {error.message}", error.hint or ""
     return (
         f"{budget.max_repeats} repeats, {budget.samples:,} samples",
-        f"a drop of {budget.detectable_drop:.1%} in 9 runs of 10",
+        "not known: nobody measured how often answers flip (`gate calibrate`)"
+        if budget.detectable_drop is None
+        else f"a drop of {budget.detectable_drop:.1%} in 9 runs of 10",
     )
 
 

@@ -15,6 +15,8 @@ from gate.stats.simulate import simulate
 
 Rows = list[tuple[str, ...]]
 
+GPQA_WITHIN: Final = 0.124
+
 _NEEDS_A_DROP: Final = (Change.UNIFORM, Change.TRUNCATION, Change.BROKEN, Change.IMPROVEMENT)
 
 
@@ -22,7 +24,8 @@ _NEEDS_A_DROP: Final = (Change.UNIFORM, Change.TRUNCATION, Change.BROKEN, Change
 class SimulationRequest:
     """What the command line asked for: a world, the gate in it, and how often.
 
-    `max_repeats` None is the budget that the margin takes; `anchor_repeats` 0 is no anchor.
+    `max_repeats` None is the budget that the margin takes; `anchor_repeats` 0 is no anchor. `greedy` answers
+    are one a question: the scenario's W is then half of how often two runs of one build differ.
     """
 
     scenario: Scenario
@@ -34,6 +37,7 @@ class SimulationRequest:
     alpha: float = 0.01
     alpha_pass: float = 0.05
     anchor_repeats: int = 0
+    greedy: bool = False
     replicates: int = 20_000
     seed: int = 0
 
@@ -63,6 +67,19 @@ class SimulationSummary:
     covered_naively: float
 
 
+def answer_variance(within: float | None, flip_rate: float | None, *, greedy: bool) -> float:
+    """W of the world that was asked for: GPQA's where nothing is said, half the flip rate if greedy.
+
+    Raises:
+        UsageError: a flip rate of sampled answers, or none, or a W, of greedy ones.
+    """
+    if greedy and (flip_rate is None or within is not None):
+        raise UsageError("greedy answers have a flip rate, and no W", hint="give --flip-rate, such as 0.1")
+    if flip_rate is not None and not greedy:
+        raise UsageError("--flip-rate is for greedy answers", hint="add --greedy, or give --within instead")
+    return flip_rate / 2 if flip_rate is not None else GPQA_WITHIN if within is None else within
+
+
 def run_simulation(request: SimulationRequest) -> SimulationSummary:
     """Run the gates.
 
@@ -80,6 +97,7 @@ def run_simulation(request: SimulationRequest) -> SimulationSummary:
         alpha_pass=request.alpha_pass,
         cells=request.cells,
         anchored=request.anchor_repeats > 0,
+        greedy=request.greedy,
     )
     repeats = request.max_repeats or planning.budget_for(design, request.margin)
     planning.checked(design)
@@ -90,6 +108,7 @@ def run_simulation(request: SimulationRequest) -> SimulationSummary:
         request.alpha_pass,
         repeats,
         design.alpha_anchor,
+        request.greedy,
     )
     found = simulate(
         scenario,

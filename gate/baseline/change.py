@@ -170,7 +170,14 @@ def _drift(after: Baseline, settings: GateSettings) -> AnchorLook | None:
         return None
     correct, repeats = _counts(fresh)
     alpha = ANCHOR_SHARE * settings.alpha
-    return drift(anchor, correct, repeats, tolerated_loss=settings.tolerated_loss, alpha=alpha)
+    return drift(
+        anchor,
+        correct,
+        repeats,
+        tolerated_loss=settings.tolerated_loss,
+        alpha=alpha,
+        greedy=after.fingerprint.temperature == 0,
+    )
 
 
 def _detectable(baseline: Baseline, settings: GateSettings, chance: float) -> float | None:

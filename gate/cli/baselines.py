@@ -16,7 +16,7 @@ def baseline_collect(
     paths: Sources,
     measuring: Measuring,
     accepting: Accepting,
-    repeats: Annotated[int, typer.Option(min=2, help="samples of each question in a run; declared here")],
+    repeats: Annotated[int, typer.Option(min=1, help="samples of each question in a run; declared here")],
     reason: Annotated[
         str | None, typer.Option(help="why these runs are accepted; needed where there is a baseline")
     ] = None,
@@ -43,7 +43,7 @@ def refresh(
         typer.Option("--from", metavar="RECORDS", help="runs that another job measured: its --out"),
     ] = None,
     repeats: Annotated[
-        int | None, typer.Option(min=2, help="samples of each question in a run; default: as in the last one")
+        int | None, typer.Option(min=1, help="samples of each question in a run; default: as in the last one")
     ] = None,
     configs: Annotated[Path, typer.Option(help="folder of the configs")] = Path("configs"),
     accept_drop: Annotated[

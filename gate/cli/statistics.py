@@ -43,21 +43,24 @@ def power(
     within: Annotated[float | None, typer.Option(help="W, variance of one answer")] = None,
     accuracy: Annotated[float | None, typer.Option(help="score of the baseline")] = None,
     baseline_repeats: Annotated[int | None, typer.Option(min=1, help="n_b")] = None,
+    greedy: Annotated[bool, typer.Option("--greedy", help="temperature 0: one answer a question")] = False,
+    flip_rate: Annotated[
+        float | None, typer.Option(help="F, how often two greedy runs of one build differ")
+    ] = None,
     margin: Annotated[float, typer.Option(help="the drop to rule out")] = 0.03,
     cells: Annotated[int, typer.Option(min=1, help="cells that share alpha (C)")] = 1,
     alpha: Annotated[float, typer.Option(help="false alarms of a whole run")] = 0.01,
     as_json: AsJson = False,
 ) -> None:
     """Plan before spending: the budget, what it finds, and what it costs."""
-    from gate.planning import design_of, power_rows, power_words
+    from gate.planning import Numbers, design_of, power_json, power_rows, power_words
     from gate.stats.power import power_table
 
-    design, score = design_of(
-        baseline, questions, within, accuracy, baseline_repeats, cells=cells, alpha=alpha
-    )
+    numbers = Numbers(questions, within, accuracy, baseline_repeats, flip_rate)
+    design, score = design_of(baseline, numbers, cells=cells, alpha=alpha, greedy=greedy)
     table = power_table(design, score, margin)
     if as_json:
-        print_json(asdict(table))
+        print_json(power_json(table))
     else:
         print_table(power_rows(table))
         for line in power_words(table):
@@ -72,7 +75,7 @@ def simulate(
     drop: Annotated[float, typer.Option(help="how much the score falls (rises, for an improvement)")] = 0.0,
     questions: Annotated[int, typer.Option(min=1, help="Q")] = 198,
     accuracy: Annotated[float, typer.Option(help="score of the baseline")] = 0.58,
-    within: Annotated[float, typer.Option(help="W, variance of one answer")] = 0.124,
+    within: Annotated[float | None, typer.Option(help="W, variance of one answer; default: 0.124")] = None,
     difficulty: Annotated[
         Literal["beta", "mixed"], typer.Option(help="how the chances differ between questions")
     ] = "beta",
@@ -80,7 +83,13 @@ def simulate(
     drift: Annotated[
         float, typer.Option(min=0, help="standard deviation of a run's offset that sampling does not explain")
     ] = 0.0,
-    baseline_repeats: Annotated[int, typer.Option(min=1, help="n_b")] = 32,
+    greedy: Annotated[bool, typer.Option("--greedy", help="temperature 0: one answer a question")] = False,
+    flip_rate: Annotated[
+        float | None, typer.Option(help="F, how often two greedy runs of one build differ")
+    ] = None,
+    baseline_repeats: Annotated[
+        int | None, typer.Option(min=1, help="n_b; default: 32, 1 for greedy answers")
+    ] = None,
     margin: Annotated[float, typer.Option(help="the drop to rule out")] = 0.03,
     max_repeats: Annotated[
         int | None, typer.Option(min=1, help="budget; default: what the margin takes")
@@ -99,6 +108,7 @@ def simulate(
     """Try the gate in a made-up world: how often it fails, passes, and what it costs there."""
     from gate.simulation import (
         SimulationRequest,
+        answer_variance,
         run_simulation,
         simulation_json,
         simulation_rows,
@@ -106,16 +116,21 @@ def simulate(
     )
     from gate.stats.scenarios import Change, Difficulty, Scenario
 
+    variance = answer_variance(within, flip_rate, greedy=greedy)
+    scenario = Scenario(
+        questions, accuracy, variance, Change(change), drop, Difficulty(difficulty), chance, drift
+    )
     request = SimulationRequest(
-        Scenario(questions, accuracy, within, Change(change), drop, Difficulty(difficulty), chance, drift),
-        baseline_repeats,
+        scenario,
+        baseline_repeats or (1 if greedy else 32),
         margin,
-        max_repeats,
+        1 if greedy else max_repeats,
         tolerated_loss,
         cells,
         alpha,
         alpha_pass,
         anchor_repeats,
+        greedy,
         replicates,
         seed,
     )

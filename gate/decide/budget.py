@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from gate.config import GateSettings
@@ -25,7 +26,8 @@ class Budget(NamedTuple):
         alpha: error of the regression tests over the whole run, those against anchors included.
         family_size: C, the cells that share `alpha`.
         alpha_pass: error of this cell's pass test.
-        detectable_drop: the drop found with 90 % probability once the budget is spent.
+        detectable_drop: the drop found with 90 % probability once the budget is spent; None for greedy
+            answers of which nobody knows how often they flip.
         design: what all this was computed from.
     """
 
@@ -36,7 +38,7 @@ class Budget(NamedTuple):
     alpha: float
     family_size: int
     alpha_pass: float
-    detectable_drop: float
+    detectable_drop: float | None
     design: Design
 
     @property
@@ -54,6 +56,7 @@ class Budget(NamedTuple):
             alpha_pass=self.alpha_pass,
             max_repeats=self.max_repeats,
             alpha_anchor=self.design.alpha_anchor,
+            greedy=self.design.greedy,
         )
 
 
@@ -143,8 +146,8 @@ def _plan(
 ) -> Budget:
     design, accuracy = _design(reference, settings, family_size)
     _check_margin(accuracy, settings.margin, chance)
-    needed = planning.budget_for(design, settings.margin)
-    cap, margin = min(needed, settings.max_repeats), settings.margin
+    needed, margin = _needed(design, settings.margin, accept_wider), settings.margin
+    cap = 1 if design.greedy else min(needed, settings.max_repeats)
     if cap < needed:
         margin = planning.provable_margin(design, cap)
         if not accept_wider:
@@ -167,7 +170,8 @@ def _budget(
             f"a loss of {points(tolerated)} is tolerated, no less than the margin of {points(margin)}",
             hint="widen the margin, or find out what runs of one build differ by (`gate calibrate`)",
         )
-    drop = tolerated + planning.detectable_drop(design, repeats)
+    known = not math.isnan(design.within)
+    drop = tolerated + planning.detectable_drop(design, repeats) if known else None
     return Budget(
         max_repeats=repeats,
         needed_repeats=needed,
@@ -188,21 +192,41 @@ def _design(reference: Reference, settings: GateSettings, family_size: int) -> t
             hint="ask more questions: the spread between them is part of the test",
         )
     moments = baseline_moments(reference.correct, reference.repeats)
-    if moments.within is None:
+    greedy = reference.fingerprint.temperature == 0
+    if moments.within is None and not greedy:
         raise StatisticsError(
             "a baseline of one repeat does not show how much its answers vary, so no drop can be ruled out",
             hint="collect a second repeat; 32 are a good size",
         )
     design = Design(
         questions=len(reference.questions),
-        within=float(moments.within),
+        within=_flips(reference) / 2 if moments.within is None else float(moments.within),
         baseline_repeats=reference.repeats,
         alpha=settings.alpha,
         alpha_pass=settings.alpha_pass,
         cells=family_size,
         anchored=reference.anchor is not None,
+        greedy=greedy,
     )
-    return planning.checked(design), float(moments.accuracy)
+    return design if math.isnan(design.within) else planning.checked(design), float(moments.accuracy)
+
+
+def _flips(reference: Reference) -> float:
+    """How often two greedy runs of one build differ; NaN where nobody calibrated it.
+
+    At least one question in Q, as W is at least 1/Q elsewhere: a run that flipped nothing proves no zero.
+    """
+    measured = reference.calibration.flip_rate if reference.calibration else None
+    return math.nan if measured is None else max(measured, 1 / len(reference.questions))
+
+
+def _needed(design: Design, margin: float, accept_wider: bool) -> int:
+    """Repeats that the margin takes; greedy answers to every question once are all there is."""
+    if design.greedy and math.isnan(design.within):
+        return 1  # nobody knows how often answers flip: what one pass proves is seen when it is done
+    if design.greedy and accept_wider:
+        return planning.repeats_for(design, margin) or planning.MOST_REPEATS
+    return planning.budget_for(design, margin)
 
 
 def _check_margin(accuracy: float, margin: float, chance: float) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from gate.decide.budget import Budget
 from gate.decide.confirm import Reconsidered, reconsider
 from gate.decide.live import looks_taken
 from gate.decide.ratchet import against_anchor, drifted_words
-from gate.decide.side import tally_of, warnings
+from gate.decide.side import Tally, tally_of, warnings
 from gate.decide.words import count, points, signed_points
 from gate.model import CellResult, EvidenceCheck, Reference, RunRecord, Verdict
 from gate.stats.boundaries import boundaries, sequential_p
-from gate.stats.planning import repeats_to_decide
+from gate.stats.looks import LookStatistics
+from gate.stats.paired import score_interval
+from gate.stats.planning import detectable_at, repeats_to_decide
 from gate.stats.sequential import Course, SequencePlan
 
 INTERVAL_ALPHA: Final = 0.025
@@ -87,7 +90,6 @@ def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
     tally = tally_of(record, plan, number)
     score = float(tally.correct.sum()) / used
     evidence = [float(look.evidence) for look in course.looks]
-    half = boundaries(plan.times, INTERVAL_ALPHA)[number] * float(last.variance) ** 0.5
     difference = float(last.difference)
     asked = plan.asked(number)
     old_rule = None if record.threshold is None else not score < record.threshold - tolerance
@@ -95,20 +97,45 @@ def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
         "score": score,
         "baseline_score": float(plan.correct[asked].mean() / plan.repeats),
         "difference": difference,
-        "interval": (max(difference - half, -1.0), min(difference + half, 1.0)),
+        "interval": _interval(plan, tally, last, number),
         "p_value": sequential_p(plan.times, evidence),
         "margin": budget.margin,
         "tolerated_loss": budget.tolerated_loss,
         "false_alarms": reference.calibration and reference.calibration.false_alarms,
-        "detectable_drop": budget.detectable_drop,
+        "detectable_drop": _detectable(measured),
         "samples_used": used,
         "samples_budget": budget.samples,
         "invalid_rate": float(tally.invalid.sum()) / used,
         "looks": looks_taken(plan, course),
         "anchor": reference.anchor and against_anchor(tally, reference.anchor, budget.terms),
         "old_rule_passes": old_rule,
-        "notes": (*_notes(budget, plan, number), *warnings(tally, reference)),
+        "notes": (*_notes(budget, plan, number), *_flips(measured, tally), *warnings(tally, reference)),
     }
+
+
+def _interval(plan: SequencePlan, tally: Tally, last: LookStatistics, number: int) -> tuple[float, float]:
+    """The repeated confidence interval: for greedy answers that of the score test, else D +- c error."""
+    critical = boundaries(plan.times, INTERVAL_ALPHA)[number]
+    if plan.paired:
+        lost, gained = _changed(plan, tally)
+        return score_interval(lost, gained, tally.asked.size, critical)
+    difference, half = float(last.difference), critical * float(last.variance) ** 0.5
+    return max(difference - half, -1.0), min(difference + half, 1.0)
+
+
+def _changed(plan: SequencePlan, tally: Tally) -> tuple[int, int]:
+    """Questions that greedy answers lost and gained."""
+    moved = tally.correct - plan.correct[tally.asked].astype(int)
+    return int((moved < 0).sum()), int((moved > 0).sum())
+
+
+def _detectable(measured: Measured) -> float | None:
+    """As planned; for greedy answers of which nobody knew how often they flip, as these flipped."""
+    budget, last = measured.budget, measured.course.looks[measured.last]
+    if budget.detectable_drop is not None:
+        return budget.detectable_drop
+    error = float(last.variance_regression) ** 0.5
+    return budget.tolerated_loss + detectable_at(budget.design, error) if error else None
 
 
 def _notes(budget: Budget, plan: SequencePlan, number: int) -> tuple[str, ...]:
@@ -119,6 +146,22 @@ def _notes(budget: Budget, plan: SequencePlan, number: int) -> tuple[str, ...]:
     if budget.max_repeats < budget.needed_repeats:
         notes.append(f"a wider margin was accepted for this run: {points(budget.margin)}")
     return tuple(notes)
+
+
+def _flips(measured: Measured, tally: Tally) -> Iterator[str]:
+    """A greedy score is not free of noise: what changed, and how often one build changes by itself."""
+    plan, calibration = measured.plan, measured.reference.calibration
+    if not plan.terms.greedy:
+        return
+    by_itself = "how often one build flips by itself was not measured (`gate calibrate`)"
+    if calibration is not None and calibration.flip_rate is not None:
+        by_itself = f"two runs of one build differ in {calibration.flip_rate:.1%}"
+    if plan.paired:
+        lost, gained = _changed(plan, tally)
+        share = f"{(lost + gained) / tally.asked.size:.1%}"
+        yield f"greedy answers to {share} of the questions changed: {lost} lost, {gained} gained; {by_itself}"
+    else:
+        yield f"greedy answers are not free of noise: {by_itself}"
 
 
 def _verdict(measured: Measured, max_minutes: float | None) -> tuple[Verdict, str, str]:
@@ -171,15 +214,17 @@ def _undecided(measured: Measured, seen: str, spent: str) -> tuple[Verdict, str,
         if z is not None
     ]
     enough = min((m for m in repeats if m is not None), default=None)
-    if enough is None:
+    if budget.design.greedy:
+        needed = "greedy answers do not repeat: ask more questions, or sample at a temperature"
+    elif enough is None:
         needed = "no number of samples would decide against this baseline: collect more baseline repeats"
     else:
         samples = count(enough * budget.design.questions, "sample")
         needed = (
             f"about {samples} would decide, were this the true difference; fewer against a larger baseline"
         )
-    reason = (
-        f"{spent} and neither a drop nor its absence is proven ({seen}); "
-        f"a drop of {points(budget.detectable_drop)} would have been found 9 times in 10"
-    )
+    reason = f"{spent} and neither a drop nor its absence is proven ({seen})"
+    detectable = _detectable(measured)
+    if detectable is not None:
+        reason += f"; a drop of {points(detectable)} would have been found 9 times in 10"
     return Verdict.INCONCLUSIVE, reason, needed

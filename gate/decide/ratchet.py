@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from gate.decide.side import Tally
 from gate.decide.words import signed_points
 from gate.model import Anchor, AnchorLook
-from gate.stats.looks import drop_statistics
-from gate.stats.sequential import Terms
+from gate.stats.sequential import Terms, single_drop
 
 
 def against_anchor(tally: Tally, anchor: Anchor, terms: Terms) -> AnchorLook:
@@ -24,11 +23,18 @@ def against_anchor(tally: Tally, anchor: Anchor, terms: Terms) -> AnchorLook:
         tally.repeats,
         tolerated_loss=terms.tolerated_loss,
         alpha=terms.alpha_anchor,
+        greedy=terms.greedy,
     )
 
 
 def drift(
-    anchor: Anchor, correct: NDArray[np.int64], repeats: int, *, tolerated_loss: float, alpha: float
+    anchor: Anchor,
+    correct: NDArray[np.int64],
+    repeats: int,
+    *,
+    tolerated_loss: float,
+    alpha: float,
+    greedy: bool,
 ) -> AnchorLook:
     """The single test of these samples against the pinned runs.
 
@@ -38,13 +44,15 @@ def drift(
         repeats: samples of each.
         tolerated_loss: d0.
         alpha: error of this one test.
+        greedy: whether the answers are greedy.
     """
-    found = drop_statistics(
+    found = single_drop(
         anchor.correct.astype(np.float64),
-        np.asarray(float(anchor.repeats)),
+        anchor.repeats,
         correct.astype(np.float64),
-        np.asarray(float(repeats)),
+        repeats,
         tolerated_loss=tolerated_loss,
+        greedy=greedy,
     )
     return AnchorLook(
         runs=anchor.runs,

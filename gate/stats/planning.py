@@ -37,6 +37,7 @@ class Design(NamedTuple):
         alpha_pass: one-sided error of the pass test of each cell.
         cells: C, over which `alpha` is split.
         anchored: whether a part of each cell's error is set aside for a test against an anchor.
+        greedy: temperature 0, where one answer to each question is all there is.
     """
 
     questions: int
@@ -46,6 +47,7 @@ class Design(NamedTuple):
     alpha_pass: float = 0.05
     cells: int = 1
     anchored: bool = False
+    greedy: bool = False
 
     @property
     def alpha_regression(self) -> float:
@@ -89,9 +91,17 @@ def budget_for(design: Design, margin: float) -> int:
     """`repeats_for`, where it is a number that may be spent.
 
     Raises:
-        StatisticsError: no budget of up to MOST_REPEATS proves the margin; says what would help.
+        StatisticsError: no budget of up to MOST_REPEATS proves the margin, or for greedy answers not a
+            single pass; says what would help.
     """
     needed = repeats_for(design, margin)
+    if design.greedy and needed != 1:
+        raise StatisticsError(
+            f"a drop below {100 * margin:.1f} points cannot be ruled out with one greedy answer to each of "
+            f"{design.questions} questions, where {2 * design.within:.1%} of the answers flip",
+            hint=f"ask {questions_for(design, margin)} or more questions, or widen the margin to "
+            f"{math.ceil(provable_margin(design, 1) * 1000) / 1000:.3f} or more",
+        )
     if needed is not None and needed <= MOST_REPEATS:
         return needed
     enough = baseline_repeats_for(design, margin)
@@ -102,6 +112,12 @@ def budget_for(design: Design, margin: float) -> int:
         f"{design.baseline_repeats} repeats, {design.questions} questions, cells in the run: {design.cells}",
         hint=f"{more} widen the margin to {wider:.3f} or more",
     )
+
+
+def questions_for(design: Design, margin: float) -> int:
+    """Questions of which one greedy answer each proves `margin`."""
+    variance = design.within * (1 / design.baseline_repeats + 1)
+    return math.ceil(variance * _reach(design) ** 2 * SEQUENTIAL_COST / margin**2)
 
 
 def baseline_repeats_for(design: Design, margin: float, *, repeats: int = MOST_REPEATS) -> int | None:
@@ -122,7 +138,12 @@ def detectable_drop(design: Design, repeats: int, *, power: float = POWER) -> fl
     """
     check_level(power)
     design = checked(design)
-    return (_upper(design.alpha_regression) + _upper(1 - power)) * _standard_error(design, repeats)
+    return detectable_at(design, _standard_error(design, repeats), power=power)
+
+
+def detectable_at(design: Design, standard_error: float, *, power: float = POWER) -> float:
+    """The same where the standard error of the difference is known."""
+    return (_upper(design.alpha_regression) + _upper(1 - power)) * standard_error
 
 
 def repeats_to_decide(

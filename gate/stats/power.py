@@ -25,7 +25,7 @@ class PowerRow:
 
     regression, passed: shares of the gates; the others are inconclusive.
     samples: mean samples used.
-    old_rule: share of full runs of 8 repeats that score below (accuracy - .05).
+    old_rule: share of full runs of 8 repeats (1 for greedy answers) that score below (accuracy - .05).
     """
 
     drop: float
@@ -89,7 +89,7 @@ def power_table(
         StatisticsError: the margin cannot be proven, or no question set has that accuracy and W.
     """
     repeats = min(planning.budget_for(design, margin), max_repeats)
-    terms = Terms(margin, 0.0, design.alpha_regression, design.alpha_pass, repeats)
+    terms = Terms(margin, 0.0, design.alpha_regression, design.alpha_pass, repeats, greedy=design.greedy)
     rows = []
     for drop in drops:
         change = Change.UNIFORM if drop else Change.NONE
@@ -97,7 +97,7 @@ def power_table(
         found = simulate(world, design.baseline_repeats, terms, replicates=replicates, seed=seed)
         old = fixed_rule(
             world,
-            repeats=OLD_REPEATS,
+            repeats=1 if design.greedy else OLD_REPEATS,
             threshold=accuracy,
             tolerance=OLD_TOLERANCE,
             replicates=replicates,

@@ -17,7 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 from gate.errors import RecordError
 from gate.sequence import Block, blocks
 from gate.stats.boundaries import boundaries, look_times
-from gate.stats.looks import Floats, LookStatistics, Moments, asked_statistics, baseline_moments
+from gate.stats.looks import (
+    DropStatistics,
+    Floats,
+    LookStatistics,
+    Moments,
+    asked_statistics,
+    baseline_moments,
+    drop_statistics,
+)
+from gate.stats.paired import paired_drop, paired_statistics
 
 NEAR_BOUNDARY: Final = 0.3
 """Closer than this to a boundary, the next block is not sent ahead: it would probably be paid for in vain."""
@@ -35,6 +44,7 @@ class Terms(NamedTuple):
         alpha_pass: error of this cell's pass test.
         max_repeats: m_max, the budget in passes.
         alpha_anchor: error of the single look against an anchor, at the stop; 0 where there is none.
+        greedy: temperature 0, where a question has one answer a build: one pass, looks at thirds.
     """
 
     margin: float
@@ -43,6 +53,7 @@ class Terms(NamedTuple):
     alpha_pass: float
     max_repeats: int
     alpha_anchor: float = 0.0
+    greedy: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,11 @@ class SequencePlan:
     times: tuple[float, ...]
     upper_regression: tuple[float, ...]
     upper_pass: tuple[float, ...]
+
+    @property
+    def paired(self) -> bool:
+        """Whether each question has one answer on either side: the paired tests, not the stratified ones."""
+        return self.terms.greedy and self.terms.max_repeats == float(self.repeats) == 1
 
     @cached_property
     def look_at(self) -> tuple[int, ...]:
@@ -265,16 +281,33 @@ def _statistics(plan: SequencePlan, right: NDArray[np.bool_], complete: int) -> 
     return tuple(looks)
 
 
+def look_at_asked(plan: SequencePlan, k: Floats, s: Floats, m: Floats, moments: Moments) -> LookStatistics:
+    """The look that this plan takes, at the asked questions: paired for greedy answers, stratified else.
+
+    Args:
+        plan: what was fixed before.
+        k: correct answers of the baseline, shape (..., q).
+        s: correct answers of the candidate, shape (..., q).
+        m: its samples, broadcastable to s.
+        moments: of all Q questions of that baseline.
+    """
+    margin, tolerated = plan.terms.margin, plan.terms.tolerated_loss
+    if plan.paired:
+        return paired_statistics(k, s, margin=margin, tolerated_loss=tolerated)
+    return asked_statistics(k, plan.repeats, s, m, moments, margin=margin, tolerated_loss=tolerated)
+
+
+def single_drop(
+    k: Floats, n: int, s: Floats, m: int, *, tolerated_loss: float, greedy: bool
+) -> DropStatistics:
+    """A single test for a drop outside any sequence: k of n right then, s of m now; shapes (..., q)."""
+    if greedy and n == m == 1:
+        return paired_drop(k, s, tolerated_loss=tolerated_loss)
+    return drop_statistics(k, np.asarray(float(n)), s, np.asarray(float(m)), tolerated_loss=tolerated_loss)
+
+
 def _look(plan: SequencePlan, k: Floats, s: Floats, m: Floats) -> LookStatistics:
-    return asked_statistics(
-        k,
-        plan.repeats,
-        s,
-        m,
-        plan.moments,
-        margin=plan.terms.margin,
-        tolerated_loss=plan.terms.tolerated_loss,
-    )
+    return look_at_asked(plan, k, s, m, plan.moments)
 
 
 def _rows(looks: LookStatistics) -> list[LookStatistics]:

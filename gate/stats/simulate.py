@@ -15,9 +15,9 @@ from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
 from gate.stats.boundaries import boundaries
-from gate.stats.looks import Floats, Moments, asked_statistics, baseline_moments, drop_statistics
+from gate.stats.looks import Floats, Moments, baseline_moments
 from gate.stats.scenarios import Scenario, chances
-from gate.stats.sequential import SequencePlan, Terms, plan_sequence, settle
+from gate.stats.sequential import SequencePlan, Terms, look_at_asked, plan_sequence, settle, single_drop
 
 _CHUNK: Final = 100_000  # questions x gates at once: what stays in the cache
 _INTERVAL_ALPHA: Final = 0.025
@@ -213,14 +213,12 @@ def _gates(
         _ask(rng, s, chance, columns)
         asked = plan.asked(number)
         whole = asked.size == total
-        look = asked_statistics(
+        look = look_at_asked(
+            plan,
             k if whole else k[:, asked],
-            plan.repeats,
             s if whole else s[:, asked],
             np.asarray(block.repeat + 1.0),
             moments,
-            margin=plan.terms.margin,
-            tolerated_loss=plan.terms.tolerated_loss,
         )
         z_p = np.full(len(here), -np.inf) if look.z_pass is None else look.z_pass
         found = settle(
@@ -236,13 +234,16 @@ def _gates(
         difference[who] = look.difference[over]
         error[who] = np.sqrt(look.variance[over])
         if anchor is not None:
-            drifted[who] = _drifted(
-                anchor.correct[who][:, asked],
+            against = anchor.correct[who][:, asked]
+            since = single_drop(
+                against,
                 anchor.repeats,
                 s[over][:, asked],
-                block.repeat + 1.0,
-                plan.terms,
+                block.repeat + 1,
+                tolerated_loss=plan.terms.tolerated_loss,
+                greedy=plan.terms.greedy,
             )
+            drifted[who] = since.p_value <= plan.terms.alpha_anchor
         if over.all():
             break
         if over.any():
@@ -250,12 +251,6 @@ def _gates(
             here, k, s, chance = here[on], k[on], s[on], chance[on]
             moments = _kept(moments, on)
     return stop, dropped, held, drifted, difference, error
-
-
-def _drifted(k: Floats, n: int, s: Floats, m: float, terms: Terms) -> NDArray[np.bool_]:
-    """The single look against the anchor, k of whose n samples a question were correct."""
-    look = drop_statistics(k, np.asarray(float(n)), s, np.asarray(m), tolerated_loss=terms.tolerated_loss)
-    return np.asarray(look.p_value <= terms.alpha_anchor)
 
 
 def _ask(rng: Generator, s: Floats, chance: Floats, columns: NDArray[np.intp]) -> None:

@@ -55,3 +55,23 @@ def test_a_level_that_was_given_up_step_by_step_fails_against_the_anchor(project
     assert tuple(record["anchor"]) == load(project.baseline).anchor != ()
     assert cell["reason"].startswith("a drop against the anchor is proven")
     assert project.check(project.folder / "out/records").code == 1
+
+
+def test_one_greedy_repeat_is_collected_and_decided_by_what_changed(tmp_path: Path):
+    greedy = Project(tmp_path, questions=60)
+    greedy.write_config(sampling={"temperature": 0}, gate={"margin": 0.1})
+    collected = greedy.collect("--accuracy", "0.7", repeats=1)
+    assert collected.code == 0, collected.err
+    assert greedy.gate(["run"], engine=greedy.engine("--accuracy", "0.05")).code == 1
+    cell, record = outcome(greedy)
+    assert record["max_repeats"] == 1
+    assert any("of the questions changed" in note for note in cell["notes"])
+    assert greedy.check(greedy.folder / "out/records").code == 1
+
+
+def test_one_repeat_of_sampled_answers_is_refused_before_an_engine_starts(tmp_path: Path):
+    sampled = Project(tmp_path)
+    done = sampled.collect("--accuracy", "0.6", repeats=1)
+    assert done.code == 2
+    assert "1 is for temperature 0" in done.err
+    assert not (sampled.folder / "out/run-1/logs").exists()

@@ -9,7 +9,7 @@ import pytest
 
 from gate.cli import main
 from gate.errors import UsageError
-from gate.planning import design_of, parse_looks
+from gate.planning import Numbers, design_of, parse_looks
 
 REFERENCE = [
     *("--questions", "198", "--within", "0.124", "--accuracy", "0.58"),
@@ -82,7 +82,7 @@ def test_a_range_without_an_end_goes_to_the_budget():
 def test_a_file_or_numbers_but_not_both_and_not_neither(tmp_path: Path):
     for baseline, questions in ((None, None), (tmp_path / "b.json", 198)):
         with pytest.raises(UsageError):
-            design_of(baseline, questions, None, None, None, cells=1, alpha=0.01)
+            design_of(baseline, Numbers(questions), cells=1, alpha=0.01)
 
 
 def test_a_stored_baseline_is_planned_from_its_counts(tmp_path: Path):
@@ -92,10 +92,102 @@ def test_a_stored_baseline_is_planned_from_its_counts(tmp_path: Path):
     stored = baseline(1)
     path = baseline_path(tmp_path, CELL)
     save(path, stored, replaces=None)
-    design, score = design_of(path, None, None, None, None, cells=3, alpha=0.01)
+    design, score = design_of(path, Numbers(), cells=3, alpha=0.01)
     run = stored.runs[0]
     assert (design.questions, design.cells) == (len(stored.questions), 3)
     assert design.baseline_repeats == sum(r.repeats for r in stored.runs)
     assert score == pytest.approx(
         sum(sum(r.correct) for r in stored.runs) / (design.baseline_repeats * len(run.correct))
     )
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        main(["power", *arguments])
+    assert end.value.code == 2
+    return capsys.readouterr().err
+
+
+GREEDY = ("--greedy", "--questions", "1319", "--accuracy", "0.9", "--margin", "0.02")
+
+
+def test_a_greedy_gate_is_planned_from_how_often_answers_flip(capsys: pytest.CaptureFixture[str]):
+    table = json.loads(printed(capsys, "power", *GREEDY, "--flip-rate", "0.02", "--json"))
+    assert (table["max_repeats"], table["samples"]) == (1, 1319)
+    assert table["design"]["greedy"]
+    assert table["design"]["within"] == 0.01
+    by_drop = {row["drop"]: row for row in table["rows"]}
+    assert by_drop[0.0]["regression"] < 0.02
+    assert by_drop[0.02]["passed"] < 0.07
+    assert by_drop[0.03]["regression"] > 0.95
+
+
+def test_a_flip_rate_that_hides_the_margin_says_what_would_do(capsys: pytest.CaptureFixture[str]):
+    said = refused(capsys, *GREEDY, "--flip-rate", "0.15")
+    assert "15.0% of the answers flip" in said
+    questions = said.split("ask ")[1].split()[0]
+    enough = ("--greedy", "--questions", questions, "--accuracy", "0.9", "--margin", "0.02")
+    assert json.loads(printed(capsys, "power", *enough, "--flip-rate", "0.15", "--json"))["max_repeats"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (GREEDY, "--questions --accuracy --flip-rate"),
+        ((*GREEDY, "--within", "0.1"), "give --flip-rate instead"),
+        ((*GREEDY[1:], "--flip-rate", "0.1"), "add --greedy"),
+    ],
+)
+def test_a_flip_rate_belongs_to_greedy_answers(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+):
+    assert words in refused(capsys, *arguments)
+
+
+@pytest.fixture
+def greedy_baseline(tmp_path: Path) -> Path:
+    from gate.baseline.store import baseline_path, save
+    from tests.support.measured import CELL, baseline, fingerprint, question_ids
+
+    path = baseline_path(tmp_path, CELL)
+    mark = fingerprint(question_ids(60), temperature=0.0)
+    save(path, baseline(1, total=60, repeats=1, fingerprint=mark), replaces=None)
+    return path
+
+
+def test_a_stored_greedy_baseline_needs_to_know_how_often_answers_flip(greedy_baseline: Path):
+    from gate.baseline.calibration import fingerprint_sha256, save_calibration
+    from gate.baseline.store import load
+    from tests.support.measured import calibration
+
+    with pytest.raises(UsageError, match="one repeat shows no variance") as caught:
+        design_of(greedy_baseline, Numbers(), cells=1, alpha=0.01)
+    assert "gate calibrate" in str(caught.value)
+    given, _ = design_of(greedy_baseline, Numbers(flip_rate=0.1), cells=1, alpha=0.01, greedy=True)
+    assert (given.within, given.greedy, given.baseline_repeats) == (0.05, True, 1)
+    mark = load(greedy_baseline).fingerprint
+    found = calibration(flip_rate=0.04, fingerprint_sha256=fingerprint_sha256(mark))
+    save_calibration(greedy_baseline, found)
+    calibrated, _ = design_of(greedy_baseline, Numbers(), cells=1, alpha=0.01)
+    assert calibrated.within == 0.02
+
+
+def test_a_sampled_baseline_is_not_planned_as_a_greedy_one(tmp_path: Path):
+    from gate.baseline.store import baseline_path, save
+    from tests.support.measured import CELL, baseline
+
+    path = baseline_path(tmp_path, CELL)
+    save(path, baseline(1), replaces=None)
+    for numbers, greedy in ((Numbers(), True), (Numbers(flip_rate=0.1), False)):
+        with pytest.raises(UsageError, match="sampled at temperature 1"):
+            design_of(path, numbers, cells=1, alpha=0.01, greedy=greedy)
+
+
+def test_a_sampled_baseline_of_one_repeat_asks_for_a_second(tmp_path: Path):
+    from gate.baseline.store import baseline_path, save
+    from tests.support.measured import CELL, baseline
+
+    path = baseline_path(tmp_path, CELL)
+    save(path, baseline(1, repeats=1), replaces=None)
+    with pytest.raises(UsageError, match="collect a second"):
+        design_of(path, Numbers(), cells=1, alpha=0.01)

@@ -75,6 +75,27 @@ def test_an_anchor_takes_its_part_of_alpha_and_adds_its_own_alarms(capsys: pytes
     assert pinned["regression"] > free["regression"]
 
 
+def test_greedy_worlds_take_one_answer_a_question(capsys: pytest.CaptureFixture[str]):
+    greedy = ("--greedy", "--flip-rate", "0.02", "--questions", "1319", "--accuracy", "0.9")
+    said = json.loads(printed(capsys, *greedy, "--margin", "0.02", "--replicates", "200", "--json"))
+    assert (said["max_repeats"], said["budget"], said["request"]["baseline_repeats"]) == (1, 1319, 1)
+    assert said["passed"] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--greedy",), "give --flip-rate"),
+        (("--greedy", "--flip-rate", "0.1", "--within", "0.1"), "and no W"),
+        (("--flip-rate", "0.1"), "add --greedy"),
+    ],
+)
+def test_a_flip_rate_belongs_to_greedy_answers(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+):
+    assert words in refused(capsys, *arguments)
+
+
 def test_people_get_shares_samples_and_what_was_run(capsys: pytest.CaptureFixture[str]):
     out = printed(capsys, *QUICK, "--change", "chance")
     assert [line.split()[0] for line in out.splitlines()[:4]] == [
