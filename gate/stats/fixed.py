@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from gate.errors import RecordError
 from gate.sequence import Block
 from gate.stats.boundaries import boundaries
-from gate.stats.looks import asked_statistics, baseline_moments
-from gate.stats.sequential import Course, SequencePlan, Terms
+from gate.stats.looks import baseline_moments
+from gate.stats.sequential import Course, SequencePlan, Terms, look_at_asked
 
 _ONCE = (1.0,)
 
@@ -65,14 +65,8 @@ def look_once(plan: SequencePlan, outcomes: Sequence[str]) -> Course:
     if any(len(row) != total or "." in row for row in outcomes):
         raise RecordError("the run is incomplete: a sample is missing")
     counts = np.array([[outcome == "1" for outcome in row] for row in outcomes]).sum(axis=0)
-    look = asked_statistics(
-        plan.correct,
-        plan.repeats,
-        counts.astype(np.float64),
-        np.asarray(float(repeats)),
-        plan.moments,
-        margin=plan.terms.margin,
-        tolerated_loss=plan.terms.tolerated_loss,
+    look = look_at_asked(
+        plan, plan.correct, counts.astype(np.float64), np.asarray(float(repeats)), plan.moments
     )
     dropped = float(look.z_regression) >= plan.upper_regression[0]
     held = look.z_pass is not None and float(look.z_pass) >= plan.upper_pass[0]

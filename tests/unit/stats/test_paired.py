@@ -10,6 +10,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from gate.errors import StatisticsError
 from gate.stats.boundaries import boundaries
+from gate.stats.fixed import look_once, plan_fixed
 from gate.stats.looks import look_statistics
 from gate.stats.paired import paired_drop, paired_statistics, score_interval
 from gate.stats.scenarios import Change, Scenario
@@ -162,6 +163,18 @@ def test_a_greedy_baseline_of_several_runs_takes_the_stratified_test():
     assert not plan_sequence(ids, np.ones(30), 2, GREEDY, question_order_seed="s").paired
     sampled = GREEDY._replace(greedy=False)
     assert not plan_sequence(ids, np.ones(30), 1, sampled, question_order_seed="s").paired
+
+
+def test_a_greedy_run_of_fixed_size_is_decided_by_what_changed_unless_it_repeats():
+    ids = [f"{i:012x}" for i in range(37)]
+    k, s = table(6, 1)
+    row = "".join("1" if x else "0" for x in s)
+    course = look_once(plan_fixed(ids, k, 1, GREEDY), [row])
+    assert float(course.looks[0].p_regression) == float(paired_drop(k, s).p_value)
+    twice = plan_fixed(ids, k, 1, GREEDY._replace(max_repeats=2))
+    assert float(look_once(twice, [row, row]).looks[0].z_regression) == pytest.approx(
+        float(look_statistics(k, 1, 2 * s, 2, margin=0.02).z_regression)
+    )
 
 
 def test_information_of_greedy_looks_is_the_share_of_the_questions():
