@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from gate.errors import ConfigError, UsageError
 from gate.model import Fingerprint, sha256_of
+from gate.model_cache import COMMIT, cached_commit
 
 if TYPE_CHECKING:
     from gate.cells import CellSpec
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 
 UNPINNED: Final = "unpinned"
 UNKNOWN: Final = "unknown"
-COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-REF: Final = re.compile(r"[\w][\w.-]*")
 SECRET_OPTION: Final = re.compile(r"--(?:[\w-]*-)?(?:api-key|hf-token|password|secret)")
 GIT_SECONDS: Final = 30
 
@@ -92,7 +91,8 @@ def model_revision(model: str | Path, declared: str | None, *, hf_home: Path | N
                 where=str(model),
                 hint="check --model, or download it first",
             )
-        return _cached_commit(model, declared or "main", hf_home) or declared or UNPINNED
+        known = cached_commit(hf_home / "hub", model, declared or "main") if hf_home else None
+        return known or declared or UNPINNED
     if commit := _snapshot_commit(folder):
         if declared is not None and COMMIT.fullmatch(declared) and declared != commit:
             raise ConfigError(
@@ -178,18 +178,6 @@ def _snapshot_commit(folder: Path) -> str | None:
         if place.parent.name == "snapshots" and COMMIT.fullmatch(place.name):
             return place.name
     return None
-
-
-def _cached_commit(model: str, revision: str, hf_home: Path | None) -> str | None:
-    if COMMIT.fullmatch(revision):
-        return revision
-    if hf_home is None or not REF.fullmatch(revision):
-        return None
-    ref = hf_home / "hub" / f"models--{model.replace('/', '--')}" / "refs" / revision
-    if not ref.is_file():
-        return None
-    commit = ref.read_text(encoding="utf-8").strip()
-    return commit if COMMIT.fullmatch(commit) else None
 
 
 def _folder_sha256(folder: Path) -> str:

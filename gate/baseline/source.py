@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from gate.baseline.pool import NOT_POOLED
 from gate.errors import UsageError
-from gate.fingerprint import COMMIT, Git
+from gate.fingerprint import Git
+from gate.model_cache import COMMIT
 
 DEFAULT_BRANCHES: Final = (
     "refs/remotes/origin/HEAD",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from gate.bisect import OPTION, BisectExit, exit_of_failure
-from gate.cli import baselines, configs, github, imports, measuring, numerics, statistics
+from gate.cli import baselines, configs, github, imports, measuring, numerics, runner, statistics
 from gate.errors import Exit, GateError
 
 
@@ -32,6 +32,7 @@ app.command()(measuring.attest)
 app.command()(github.publish)
 app.command()(baselines.refresh)
 app.command("import")(imports.import_log)
+app.command()(runner.prefetch)
 app.command()(statistics.boundaries)
 app.command()(statistics.power)
 app.command()(statistics.simulate)

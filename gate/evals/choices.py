@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gate.errors import DatasetError
 from gate.evals.answers import read_letter
-from gate.evals.dataset import Dataset, Row, load_dataset, read_csv, read_jsonl
+from gate.evals.dataset import Dataset, Fetch, Row, download, load_dataset, read_csv, read_jsonl
 from gate.evals.endpoints import Asker
 from gate.evals.task import Answer, Endpoint, Request
 from gate.model import Finish, Outcome, sha256_of
@@ -123,7 +123,12 @@ def render(question: str, options: Sequence[str]) -> str:
 
 
 def load_choices(
-    settings: TaskSettings, asker: Asker, *, dataset_path: Path | None, cache_dir: Path
+    settings: TaskSettings,
+    asker: Asker,
+    *,
+    dataset_path: Path | None,
+    cache_dir: Path,
+    fetch: Fetch = download,
 ) -> ChoiceTask:
     """A multiple-choice task from any CSV or JSONL file; its columns' names come from the settings.
 
@@ -136,6 +141,7 @@ def load_choices(
         sha256=settings.dataset_sha256,
         published=None,
         cache_dir=cache_dir,
+        fetch=fetch,
     )
     columns = settings.columns
     options = (columns.correct, *(() if columns.choices else columns.incorrect))

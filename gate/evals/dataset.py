@@ -73,6 +73,15 @@ def download(url: str) -> bytes:
     return content
 
 
+def refuse_to_fetch(url: str) -> bytes:
+    """In place of `download` where nothing may be fetched; raises DatasetError."""
+    raise DatasetError(
+        "the question set is not in the cache",
+        where=url,
+        hint="run `gate prefetch` where there is a network, or give it with --dataset-path",
+    )
+
+
 def read_file(path: Path, sha256: str | None = None) -> Dataset:
     """A question file given as a path.
 

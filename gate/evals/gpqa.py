@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gate.evals.answers import read_letter_gpt_oss
 from gate.evals.choices import ChoiceTask, Item, by_id, first_ids
-from gate.evals.dataset import Source, load_dataset, read_csv
+from gate.evals.dataset import Fetch, Source, download, load_dataset, read_csv
 from gate.evals.endpoints import Asker
 
 if TYPE_CHECKING:
@@ -30,7 +30,12 @@ GPT_OSS: Final = "gpt_oss"
 
 
 def load_gpqa(
-    settings: TaskSettings, asker: Asker, *, dataset_path: Path | None, cache_dir: Path
+    settings: TaskSettings,
+    asker: Asker,
+    *,
+    dataset_path: Path | None,
+    cache_dir: Path,
+    fetch: Fetch = download,
 ) -> ChoiceTask:
     """GPQA diamond, or any file with its columns.
 
@@ -43,6 +48,7 @@ def load_gpqa(
         sha256=settings.dataset_sha256,
         published=PUBLISHED,
         cache_dir=cache_dir,
+        fetch=fetch,
     )
     rows = read_csv(dataset, COLUMNS)
     items = by_id(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from gate.errors import UsageError
+from gate.evals.dataset import Fetch, download
 from gate.model import Finish, Outcome
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def load_task(
     served_model: str,
     dataset_path: Path | None,
     cache_dir: Path,
+    fetch: Fetch = download,
 ) -> Task:
     """The task that a config names, its questions loaded and verified.
 
@@ -105,6 +107,7 @@ def load_task(
         served_model: the name under which the engine serves the model.
         dataset_path: replaces the config's data set (a file).
         cache_dir: where fetched data sets are kept.
+        fetch: gets what is published.
 
     Raises:
         DatasetError: the questions are missing, altered or malformed.
@@ -118,11 +121,11 @@ def load_task(
     asker = Asker(settings.endpoint, served_model, sampling, reasoning_effort)
     match settings.name:
         case "gpqa_diamond":
-            return load_gpqa(settings, asker, dataset_path=dataset_path, cache_dir=cache_dir)
+            return load_gpqa(settings, asker, dataset_path=dataset_path, cache_dir=cache_dir, fetch=fetch)
         case "gsm8k":
-            return load_gsm8k(settings, asker, dataset_path=dataset_path, cache_dir=cache_dir)
+            return load_gsm8k(settings, asker, dataset_path=dataset_path, cache_dir=cache_dir, fetch=fetch)
         case "choices":
-            return load_choices(settings, asker, dataset_path=dataset_path, cache_dir=cache_dir)
+            return load_choices(settings, asker, dataset_path=dataset_path, cache_dir=cache_dir, fetch=fetch)
         case "imported":
             raise UsageError(
                 f"this config's task is asked by {settings.protocol}, not by the gate",
