@@ -54,6 +54,14 @@ class Found:
         """How many GPUs this machine has; 0 where nobody describes one."""
         return gpu.count(self.engine, self.machine)
 
+    def gpus(self) -> tuple[gpu.Gpu, ...]:
+        """The GPUs, from the source that also tells how much of their memory is in use."""
+        return gpu.occupied_of(self.engine, self.machine)
+
+    def gpu_processes(self) -> tuple[gpu.GpuProcess, ...]:
+        """Whoever holds memory on them, as far as anybody tells."""
+        return (self.engine.processes if self.engine else ()) + self.machine.processes
+
     def identity(self) -> dict[str, str]:
         """What of that is the engine's own, and not this machine's."""
         if self.remote is not None:

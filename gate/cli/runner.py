@@ -1,4 +1,4 @@
-"""Commands that prepare a runner: `prefetch`."""
+"""Commands that prepare a runner: `prefetch`, `doctor`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from gate.cli.options import AsJson, Cache, DatasetPath, HfHome, Model, Sources
+from gate.cli.options import (
+    Arch,
+    AsJson,
+    Cache,
+    DatasetPath,
+    EngineCommand,
+    EngineImage,
+    HfHome,
+    Model,
+    Out,
+    Sources,
+    given,
+)
 from gate.cli.output import print_json, print_table
 
 
@@ -37,3 +49,49 @@ def prefetch(
             for line in row.detail.splitlines()[1:]:
                 typer.echo(f"{row.name}: {line.strip()}")
     raise typer.Exit(2 if any(row.state == "failed" for row in rows) else 0)
+
+
+def doctor(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[CONFIG_OR_LIST...]", help="what is to be measured here")
+    ] = None,
+    arch: Arch = "auto",
+    out: Out = Path("out"),
+    engine_command: EngineCommand = "vllm",
+    engine_image: EngineImage = None,
+    model: Model = None,
+    hf_home: HfHome = None,
+    dataset_path: DatasetPath = None,
+    cache: Cache = Path(".cache"),
+    allow_persistent: Annotated[
+        bool, typer.Option("--allow-persistent", help="a runner that is not ephemeral is wanted")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether this runner is ready to measure, and what to do where it is not; exit 2 then."""
+    import os
+
+    from gate.doctor.checks import examine, exit_of
+    from gate.doctor.gather import DoctorRequest, gather
+    from gate.engine import EngineChoice
+
+    request = DoctorRequest(
+        paths=tuple(paths or ()),
+        engine=EngineChoice(engine_command, engine_image),
+        arch=given(arch),
+        out=out,
+        cache=cache,
+        hf_home=hf_home,
+        model=model,
+        dataset_path=dataset_path,
+        allow_persistent=allow_persistent,
+    )
+    findings = examine(gather(request, os.environ))
+    if as_json:
+        print_json({"exit": int(exit_of(findings)), "checks": [finding._asdict() for finding in findings]})
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.status:<5} {finding.name:<13} {finding.said}")
+            if finding.do:
+                typer.echo(f"{'':<19} -> {finding.do}")
+    raise typer.Exit(int(exit_of(findings)))

@@ -31,7 +31,8 @@ PACKAGES = {
     "aiter": ("amd-aiter", "aiter"),
     "amd_quark": ("amd-quark",),
     "flashinfer": ("flashinfer-python",),
-    "harmony": ("oss-harmony", "openai-harmony"),
+    "harmony": ("oss-harmony",),
+    "openai_harmony": ("openai-harmony",),
 }
 GIT_SECONDS = 20
 
@@ -129,7 +130,9 @@ def amd_gpus(found: Facts) -> list[Facts]:
         found["amdsmi_error"] = type(error).__name__
         return []
     try:
-        return [amd_gpu(amdsmi, handle) for handle in answer(amdsmi.amdsmi_get_processor_handles) or []]
+        handles = answer(amdsmi.amdsmi_get_processor_handles) or []
+        found["processes"] = sorted({one for handle in handles for one in amd_processes(amdsmi, handle)})
+        return [amd_gpu(amdsmi, handle) for handle in handles]
     finally:
         amdsmi.amdsmi_shut_down()
 
@@ -148,6 +151,12 @@ def amd_gpu(amdsmi: Any, handle: Any) -> Facts:  # noqa: ANN401 - a library of a
         "used_mib": memory.get("vram_used"),
         "clocks_mhz": clocks,
     }
+
+
+def amd_processes(amdsmi: Any, handle: Any) -> list[tuple[int, str]]:  # noqa: ANN401 - as above
+    """Return pid and name of every process that holds memory of this GPU."""
+    told = answer(lambda: amdsmi.amdsmi_get_gpu_process_list(handle)) or []
+    return [(int(one["pid"]), str(one.get("name", ""))) for one in told if "pid" in one]
 
 
 def clock(amdsmi: Any, handle: Any, kind: str) -> int | None:  # noqa: ANN401 - as above

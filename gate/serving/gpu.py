@@ -49,6 +49,13 @@ class Gpu(NamedTuple):
     used: int | None = None
 
 
+class GpuProcess(NamedTuple):
+    """A process that holds GPU memory."""
+
+    pid: int
+    name: str
+
+
 class Machine(NamedTuple):
     """What this machine says without the engine's help; lists are empty where nobody answers."""
 
@@ -57,6 +64,7 @@ class Machine(NamedTuple):
     nvidia: tuple[Gpu, ...]
     amd_driver: str | None
     host: str = ""
+    processes: tuple[GpuProcess, ...] = ()
 
 
 class Engine(NamedTuple):
@@ -69,6 +77,7 @@ class Engine(NamedTuple):
     is_cpu_build: bool
     versions: Mapping[str, str]
     importable: bool = True
+    processes: tuple[GpuProcess, ...] = ()
 
 
 def detect_arch(engine: Engine | None, machine: Machine) -> str:
@@ -102,6 +111,12 @@ def detect_arch(engine: Engine | None, machine: Machine) -> str:
 def gpus_of(engine: Engine | None, machine: Machine) -> tuple[Gpu, ...]:
     """The GPUs of this machine, from the first source that describes any."""
     return (engine.gpus if engine is not None else ()) or machine.nvidia
+
+
+def occupied_of(engine: Engine | None, machine: Machine) -> tuple[Gpu, ...]:
+    """The same from a source that tells how much memory is in use, where there is one; torch does not."""
+    gpus = gpus_of(engine, machine)
+    return machine.nvidia if machine.nvidia and any(gpu.used is None for gpu in gpus) else gpus
 
 
 def count(engine: Engine | None, machine: Machine) -> int:
@@ -174,6 +189,7 @@ def read_answer(found: Mapping[str, Any]) -> Engine:
         is_cpu_build=bool(found.get("torch_is_cpu_build")),
         versions={name: value for name, value in versions.items() if value != UNKNOWN},
         importable=bool(found.get("importable")),
+        processes=tuple(GpuProcess(*process) for process in found.get("processes") or ()),
     )
 
 
@@ -199,6 +215,7 @@ def ask_machine(root: Path = Path("/")) -> Machine:
         nvidia=ask_nvidia(),
         amd_driver=version.read_text().strip() if version.exists() else None,
         host=platform.node(),
+        processes=_nvidia_processes(),
     )
 
 
@@ -264,15 +281,24 @@ def _mib(text: str) -> int | None:
 
 def ask_nvidia() -> tuple[Gpu, ...]:
     """The GPUs of this machine as nvidia-smi lists them; none where it is missing or fails."""
+    return read_nvidia(_nvidia_smi(f"--query-gpu={','.join(_NVIDIA_FIELDS)}"))
+
+
+def _nvidia_processes() -> tuple[GpuProcess, ...]:
+    rows = (line.split(", ", 1) for line in _nvidia_smi("--query-compute-apps=pid,process_name").splitlines())
+    return tuple(GpuProcess(int(row[0]), row[1]) for row in rows if row[0].isdigit())
+
+
+def _nvidia_smi(query: str) -> str:
     program = shutil.which("nvidia-smi")
     if program is None:
-        return ()
-    query = [program, f"--query-gpu={','.join(_NVIDIA_FIELDS)}", "--format=csv,noheader"]
+        return ""
+    command = [program, query, "--format=csv,noheader"]
     try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True, env=os.environ)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, env=os.environ)
     except (OSError, subprocess.SubprocessError):
-        return ()
-    return read_nvidia(done.stdout)
+        return ""
+    return done.stdout
 
 
 def _joined(texts: Iterable[str]) -> str:

@@ -27,6 +27,7 @@ def amdsmi_get_gpu_asic_info(h):
     return {"target_graphics_version": "gfx950", "market_name": "AMD Instinct MI355X"}
 def amdsmi_get_gpu_driver_info(h): return {"driver_name": "amdgpu", "driver_version": "6.14.14"}
 def amdsmi_get_gpu_vram_usage(h): return {"vram_total": 294896, "vram_used": 283}
+def amdsmi_get_gpu_process_list(h): return [{"name": "python3", "pid": 4711, "mem": 90000}]
 def amdsmi_get_clock_info(h, kind):
     if kind is AmdSmiClkType.MEM: raise RuntimeError("AMDSMI_STATUS_NOT_SUPPORTED")
     return {"clk": 132, "min_clk": 500, "max_clk": 2400}
@@ -82,6 +83,7 @@ def test_amdsmi_tells_every_gpu_and_what_one_driver_does_not_know_is_left_out(tm
         ]
         * 2
     )
+    assert told["processes"] == [[4711, "python3"]]
     assert (told["hip"], told["torch_is_cpu_build"]) == ("7.1.25424", False)
 
 

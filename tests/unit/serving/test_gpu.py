@@ -13,6 +13,7 @@ from gate.errors import EngineError
 from gate.serving.gpu import (
     Engine,
     Gpu,
+    GpuProcess,
     Machine,
     ask_engine,
     ask_machine,
@@ -20,6 +21,7 @@ from gate.serving.gpu import (
     engine_python,
     identity,
     kfd_arch,
+    occupied_of,
     provenance,
     read_answer,
     read_nvidia,
@@ -90,7 +92,7 @@ def test_the_machine_is_read_from_its_own_tables(tmp_path, monkeypatch):
     (tmp_path / "sys/module/amdgpu").mkdir(parents=True)
     (tmp_path / "sys/module/amdgpu/version").write_text("6.14.14\n")
     told = ask_machine(tmp_path)
-    assert told == Machine(("/dev/kfd",), ("gfx950",), (), "6.14.14", platform.node())
+    assert told == Machine(("/dev/kfd",), ("gfx950",), (), "6.14.14", platform.node(), ())
 
 
 def tool(path: Path, script: str) -> Path:
@@ -103,6 +105,22 @@ def test_nvidia_smi_is_asked(tmp_path, monkeypatch):
     tool(tmp_path / "nvidia-smi", f'echo "{H100_LINE}"')
     monkeypatch.setenv("PATH", str(tmp_path))
     assert ask_machine(tmp_path).nvidia == (H100,)
+
+
+def test_who_holds_gpu_memory_is_asked_of_nvidia_smi_and_amdsmi(tmp_path, monkeypatch):
+    # Recorded on a lent H100 that ran one Python, 2026-11-24.
+    script = f'case "$1" in *apps*) echo "454, python3";; *) echo "{H100_LINE}";; esac'
+    tool(tmp_path / "nvidia-smi", script)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert ask_machine(tmp_path).processes == (GpuProcess(454, "python3"),)
+    assert read_answer({"processes": [[4711, "python3"]]}).processes == (GpuProcess(4711, "python3"),)
+
+
+def test_used_memory_is_nvidia_smis_where_torch_does_not_tell():
+    torch = Engine((Gpu("sm90", "NVIDIA H100 80GB HBM3", memory=81079),), False, {})
+    assert occupied_of(torch, NVIDIA) == (H100,)
+    amd = read_answer(MI355X)
+    assert occupied_of(amd, AMD) == amd.gpus
 
 
 def test_an_nvidia_smi_without_a_driver_tells_nothing(tmp_path, monkeypatch):

@@ -1,0 +1,292 @@
+"""What `gate doctor` finds out about a machine: files, environment, tools and GitHub's API, all stand-ins."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from gate.doctor.facts import Actions, Encodings, Facts, Token
+from gate.doctor.gather import DoctorRequest, gather
+from gate.engine import EngineChoice
+from gate.model_cache import Manifest, ModelFile, manifest_path, write_manifest
+from tests.support.questions import write_questions
+
+COMMIT = "c" * 40
+NOT_THERE = EngineChoice("no-such-vllm")  # asking a Python takes time, and is tested by itself
+SECRET = "ghp_xyzzy4711"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A config, its question set, and an empty Hugging Face home."""
+    write_questions(tmp_path / "questions.csv", 8)
+    (tmp_path / "tiny.yaml").write_text(
+        f"model_name: acme/tiny\nmodel_revision: {COMMIT}\ntask: gpqa_diamond\n"
+    )
+    return tmp_path
+
+
+def gathered(folder: Path, environ: dict[str, str] | None = None, **changes: Any) -> Facts:
+    values = {
+        "paths": (folder / "tiny.yaml",),
+        "engine": NOT_THERE,
+        "out": folder / "out/deep/down",
+        "cache": folder / "cache",
+        "hf_home": folder / "hf",
+        "dataset_path": folder / "questions.csv",
+    }
+    return gather(DoctorRequest(**(values | changes)), environ or {}, root=folder / "root")
+
+
+def snapshot(folder: Path, config: str = "{}") -> Path:
+    made = folder / f"hf/hub/models--acme--tiny/snapshots/{COMMIT}"
+    made.mkdir(parents=True)
+    (made / "config.json").write_text(config)
+    (made / "model.safetensors").write_bytes(b"weights")
+    return made
+
+
+def test_a_python_without_vllm_is_told_apart_from_a_command_that_is_not_there(folder: Path) -> None:
+    here = gathered(folder, engine=EngineChoice(sys.executable))
+    assert here.engine is not None
+    assert (here.engine.importable, here.engine.problem) == (False, None)
+    gone = gathered(folder)
+    assert gone.engine is not None
+    assert "no-such-vllm" in (gone.engine.problem or "")
+
+
+def test_a_model_in_the_cache_is_found_with_its_size_and_its_list(folder: Path) -> None:
+    snapshot(folder, '{"model_type": "gpt_oss"}')
+    (facts,) = gathered(folder).models
+    assert (facts.commit, facts.problem, facts.size, facts.is_harmony) == (COMMIT, None, 7, True)
+    assert not facts.listed
+    missing = ModelFile(path="tokenizer.json", size=900)
+    write_manifest(folder / "hf/hub", Manifest(model="acme/tiny", commit=COMMIT, files=(missing,)))
+    (facts,) = gathered(folder).models
+    assert (facts.listed, facts.to_fetch) == (True, 900)
+    assert "tokenizer.json" in (facts.problem or "")
+
+
+def test_a_model_that_is_not_there_or_whose_list_is_torn_is_a_fact(folder: Path) -> None:
+    (facts,) = gathered(folder).models
+    assert f"at {COMMIT}" in (facts.problem or "")
+    snapshot(folder)
+    path = manifest_path(folder / "hf/hub", "acme/tiny", COMMIT)
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    (facts,) = gathered(folder).models
+    assert "not a manifest" in (facts.problem or "")
+
+
+def test_a_folder_given_instead_of_a_model_is_looked_into(folder: Path) -> None:
+    given = snapshot(folder)
+    (facts,) = gathered(folder, model=str(given)).models
+    assert (facts.folder, facts.problem, facts.size) == (given, None, 7)
+    (empty,) = gathered(folder, model=str(folder)).models
+    assert "holds no model" in (empty.problem or "")
+    (nowhere,) = gathered(folder, model="local/tiny").models
+    assert "on no hub" in (nowhere.problem or "")
+
+
+def test_question_sets_are_read_and_never_fetched(folder: Path) -> None:
+    (facts,) = gathered(folder).datasets
+    assert (facts.name, facts.questions, facts.problem) == ("gpqa_diamond", 8, None)
+    (absent,) = gathered(folder, dataset_path=None).datasets
+    assert "not in the cache" in (absent.problem or "")
+
+
+def test_disks_are_those_of_folders_that_are_not_made_yet(folder: Path) -> None:
+    facts = gathered(folder)
+    assert {disk.what: disk.path for disk in facts.disks}["results"] == folder
+    assert min(disk.free for disk in facts.disks) > 0
+    assert not (folder / "out").exists()
+    assert facts.memory_available <= facts.memory_total
+
+
+def test_without_a_config_the_machine_alone_is_looked_at(folder: Path) -> None:
+    facts = gathered(folder, paths=())
+    assert (facts.specs, facts.models, facts.datasets, facts.image) == ((), (), (), None)
+
+
+def test_the_port_range_is_the_kernels(folder: Path) -> None:
+    assert gathered(folder).ports is None
+    file = folder / "root/proc/sys/net/ipv4/ip_local_port_range"
+    file.parent.mkdir(parents=True)
+    file.write_text("32768\t60999\n")
+    facts = gathered(folder)
+    assert (facts.ports, facts.port_problem) == ((32768, 60999), None)
+
+
+def test_the_encoding_is_known_by_its_bytes(folder: Path) -> None:
+    assert gathered(folder).encodings == Encodings(None, None)
+    base = {"TIKTOKEN_ENCODINGS_BASE": str(folder)}
+    assert gathered(folder, base).encodings == Encodings(str(folder), None)
+    (folder / "o200k_base.tiktoken").write_bytes(b"ranks")
+    found = gathered(folder, base).encodings
+    assert found == Encodings(str(folder), hashlib.sha256(b"ranks").hexdigest())
+
+
+def tool(folder: Path, name: str, script: str) -> dict[str, str]:
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+    (tools / name).chmod(0o755)
+    return {"PATH": str(tools)}
+
+
+IMAGE = EngineChoice(image="vllm@sha256:" + "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("script", "server", "has_image", "problem"),
+    [
+        ("echo linux 28.3; exit 0", "linux 28.3", True, None),
+        ('[ "$1" = version ] && echo linux 28.3', "linux 28.3", False, None),
+        ("echo permission denied >&2; exit 1", None, False, "permission denied"),
+    ],
+)
+def test_docker_is_asked_whether_it_answers_and_has_the_image(
+    folder: Path, script: str, server: str | None, has_image: bool, problem: str | None
+) -> None:
+    found = gathered(folder, tool(folder, "docker", script), engine=IMAGE).docker
+    assert found is not None
+    assert (found.server, found.has_image, found.problem) == (server, has_image, problem)
+
+
+def test_a_docker_that_is_not_there_or_cannot_run_is_a_fact(folder: Path) -> None:
+    found = gathered(folder, {"PATH": str(folder)}, engine=IMAGE).docker
+    assert found is not None
+    assert found.problem == "docker is not found"
+    (folder / "docker").write_text("#!/no/such/interpreter\n")
+    (folder / "docker").chmod(0o755)
+    found = gathered(folder, {"PATH": str(folder)}, engine=IMAGE).docker
+    assert found is not None
+    assert (found.server, found.problem) == (None, "FileNotFoundError")
+
+
+def job(folder: Path, *, event: dict[str, Any], runner: dict[str, Any] | None) -> dict[str, str]:
+    """The environment of an Actions job on a self-hosted runner."""
+    (folder / "event.json").write_text(json.dumps(event))
+    work = folder / "actions-runner/_work/repo"
+    work.mkdir(parents=True, exist_ok=True)
+    if runner is not None:
+        (folder / "actions-runner/.runner").write_text(json.dumps(runner), encoding="utf-8-sig")
+    return {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_PATH": str(folder / "event.json"),
+        "RUNNER_ENVIRONMENT": "self-hosted",
+        "RUNNER_WORKSPACE": str(work),
+    }
+
+
+@pytest.mark.parametrize(
+    ("runner", "ephemeral"),
+    [({"ephemeral": True}, True), ({"Ephemeral": "True"}, True), ({"agentId": 7}, False), (None, None)],
+)
+def test_a_runner_is_as_ephemeral_as_its_own_settings_say(
+    folder: Path, runner: dict[str, Any] | None, ephemeral: bool | None
+) -> None:
+    environ = job(folder, event={"repository": {"private": False}}, runner=runner)
+    assert gathered(folder, environ).actions == Actions(True, True, ephemeral)
+
+
+def test_what_the_event_does_not_say_is_not_known(folder: Path) -> None:
+    environ = job(folder, event={}, runner=None)
+    assert gathered(folder, environ).actions == Actions(True, None, None)
+    (folder / "event.json").write_text("torn {")
+    assert gathered(folder, environ).actions == Actions(True, None, None)
+    assert gathered(folder).actions is None
+
+
+def test_times_that_github_wrote_are_compared_with_the_clock(folder: Path) -> None:
+    event = {
+        "head_commit": {"timestamp": "2031-01-01T00:00:00Z"},
+        "pull_request": {"updated_at": "2030-01-01T00:00:00+00:00"},
+    }
+    facts = gathered(folder, job(folder, event=event, runner=None))
+    last = max(facts.moments, key=lambda moment: moment.seconds)
+    assert (last.what, last.seconds) == ("the push", 1_924_992_000.0)
+
+
+class Api(BaseHTTPRequestHandler):
+    """GitHub's answer about one repository."""
+
+    status: ClassVar[int] = 200
+    scopes: ClassVar[str | None] = "repo, read:org"
+    body: ClassVar[bytes] = b'{"private": false, "permissions": {"push": true}}'
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(f"{self.path} {self.headers['Authorization']}")
+        self.send_response(self.status)
+        if self.scopes is not None:
+            self.send_header("X-OAuth-Scopes", self.scopes)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def api() -> Iterator[tuple[type[Api], dict[str, str]]]:
+    """GitHub's API on this machine, and the environment that names it."""
+    handler = type("Handler", (Api,), {"asked": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield (
+            handler,
+            {
+                "GITHUB_API_URL": f"http://127.0.0.1:{server.server_port}",
+                "GITHUB_REPOSITORY": "o/r",
+                "GITHUB_TOKEN": SECRET,
+            },
+        )
+        server.shutdown()
+        thread.join()
+
+
+def test_github_is_asked_what_a_token_may_do_and_the_token_is_not_kept(folder: Path, api: Any) -> None:
+    handler, environ = api
+    facts = gathered(folder, environ)
+    assert facts.token == Token("GITHUB_TOKEN", "a classic personal token", ("repo", "read:org"), True)
+    assert handler.asked == [f"/repos/o/r Bearer {SECRET}"]
+    assert SECRET not in repr(facts)
+
+
+def test_a_token_of_a_job_has_no_scopes(folder: Path, api: Any) -> None:
+    handler, environ = api
+    handler.scopes, handler.body = None, b'{"permissions": {"push": false}}'
+    token = gathered(folder, environ | {"GITHUB_TOKEN": "ghs_x"}).token
+    assert token == Token("GITHUB_TOKEN", "a job's or an App's token", (), False)
+
+
+def test_a_github_that_does_not_say_is_a_fact(folder: Path, api: Any) -> None:
+    handler, environ = api
+    handler.status = 401
+    refused = gathered(folder, environ).token
+    assert refused is not None
+    assert refused.problem == "GitHub answered 401"
+    handler.status, handler.body = 200, b"<html>"
+    odd = gathered(folder, environ | {"GITHUB_TOKEN": "?"}).token
+    assert odd is not None
+    assert (odd.kind, odd.problem) == ("of an unknown kind", "JSONDecodeError")
+    alone = gathered(folder, {"GH_TOKEN": SECRET}).token
+    assert alone is not None
+    assert alone.problem == "GITHUB_REPOSITORY does not say where"
+
+
+def test_the_hubs_token_is_a_yes_or_no(folder: Path) -> None:
+    facts = gathered(folder, {"HF_TOKEN": "hf_xyzzy"})
+    assert facts.hf_token
+    assert "hf_xyzzy" not in repr(facts)
