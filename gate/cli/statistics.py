@@ -50,6 +50,9 @@ def power(
     margin: Annotated[float, typer.Option(help="the drop to rule out")] = 0.03,
     cells: Annotated[int, typer.Option(min=1, help="cells that share alpha (C)")] = 1,
     alpha: Annotated[float, typer.Option(help="false alarms of a whole run")] = 0.01,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="draw it, too: .svg or .png (extra `plot`)")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Plan before spending: the budget, what it finds, and what it costs."""
@@ -59,6 +62,10 @@ def power(
     numbers = Numbers(questions, within, accuracy, baseline_repeats, flip_rate)
     design, score = design_of(baseline, numbers, cells=cells, alpha=alpha, greedy=greedy)
     table = power_table(design, score, margin)
+    if plot is not None:
+        from gate.report.plot import plot_power
+
+        plot_power(table, plot)
     if as_json:
         print_json(power_json(table))
     else:

@@ -1,16 +1,20 @@
-"""The history of baselines as a picture: score with its interval over time, a panel a cell."""
+"""Pictures: the history of baselines, a panel a cell, and what a gate does by the true drop."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gate.baseline.history import Entry
 from gate.errors import UsageError
 from gate.files import Changed, replace
+from gate.stats.power import PowerTable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMATS: Final = (".svg", ".png")
 MOST_CELLS: Final = 40
@@ -28,22 +32,82 @@ def plot_history(entries: Sequence[Entry], path: Path) -> None:
         UsageError: another file type; matplotlib is missing; nothing, or too much, to draw; `path` cannot be
             written.
     """
-    if path.suffix not in FORMATS:
-        raise UsageError(f"{path.suffix or 'no'} file type to draw", where=str(path), hint="use .svg or .png")
     cells = sorted({entry.version.cell for entry in entries if entry.row is not None})
     if not 0 < len(cells) <= MOST_CELLS:
         raise UsageError(
             f"{len(cells)} cells to draw, from 1 to {MOST_CELLS} fit a picture",
             hint="choose them with --cell",
         )
-    data = _drawn(cells, entries, path.suffix)
-    try:
-        replace(path, data)
-    except (OSError, Changed) as problem:
-        raise UsageError(f"cannot be written: {problem}", where=str(path)) from problem
+    width, height = PANEL
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(len(cells), 1, squeeze=False, sharex=True)[:, 0]
+        for cell, panel in zip(cells, panels, strict=True):
+            _draw_history(panel, cell, [entry for entry in entries if entry.version.cell == cell])
+        figure.autofmt_xdate()
+
+    _write(path, draw, size=(width, height * len(cells)))
 
 
-def _drawn(cells: Sequence[str], entries: Sequence[Entry], suffix: str) -> bytes:
+def plot_power(table: PowerTable, path: Path) -> None:
+    """Write a picture of what a gate does by the true drop, the old rule beside it, and what it costs.
+
+    Raises:
+        UsageError: another file type; matplotlib is missing; `path` cannot be written.
+    """
+    drops = [100 * row.drop for row in table.rows]
+    shares = {
+        "fails": ([100 * row.regression for row in table.rows], "o-"),
+        "passes": ([100 * row.passed for row in table.rows], "s-"),
+        "the old rule fails": ([100 * row.old_rule for row in table.rows], "^:"),
+    }
+
+    def draw(figure: Figure) -> None:
+        rates, cost = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        for name, (values, style) in shares.items():
+            rates.plot(drops, values, style, label=name)
+        rates.axvline(100 * table.margin, linestyle="--", color="gray", label="margin")
+        rates.set_ylabel("% of the gates")
+        rates.set_ylim(-2, 102)
+        rates.legend(fontsize="small")
+        rates.set_title(
+            f"{table.design.questions} questions, {table.design.baseline_repeats} baseline repeats, "
+            f"up to {table.max_repeats} repeats",
+            fontsize="small",
+            loc="left",
+        )
+        cost.plot(drops, [row.samples for row in table.rows], "o-", color="gray")
+        cost.set_ylim(0, 1.05 * table.samples)
+        cost.set_ylabel("samples")
+        cost.set_xlabel("true drop in points")
+
+    _write(path, draw, size=(7.0, 5.5))
+
+
+def _draw_history(panel: Any, cell: str, found: Sequence[Entry]) -> None:  # noqa: ANN401 - Axes takes dates
+    rows = [(_when(entry), entry.row) for entry in found if entry.row is not None]
+    panel.errorbar(
+        [when for when, _ in rows],
+        [row.score for _, row in rows],
+        yerr=[row.half_width or 0.0 for _, row in rows],
+        marker="o",
+        capsize=3,
+        linewidth=1,
+    )
+    pinned = [(when, row.anchor) for when, row in rows if row.anchor is not None]
+    if pinned:
+        panel.step(*zip(*pinned, strict=True), where="post", linestyle="--", marker="_", color="gray")
+    for entry in found:
+        if any(line.act == "epoch" for line in entry.accepted):
+            panel.axvline(_when(entry), linestyle=":", color="gray")
+    panel.set_title(cell, fontsize="small", loc="left")
+    panel.set_ylabel("score")
+
+
+def _write(path: Path, draw: Callable[[Figure], None], *, size: tuple[float, float]) -> None:
+    """Draw and write all at once; what is drawn the same is the same file: no date, no random ids."""
+    if path.suffix not in FORMATS:
+        raise UsageError(f"{path.suffix or 'no'} file type to draw", where=str(path), hint="use .svg or .png")
     try:
         import matplotlib as mpl  # noqa: PLC0415 - the extra `plot`; everything else works without
         from matplotlib.figure import Figure  # noqa: PLC0415
@@ -51,35 +115,16 @@ def _drawn(cells: Sequence[str], entries: Sequence[Entry], suffix: str) -> bytes
         raise UsageError(
             "--plot needs matplotlib", hint="pip install 'vllm-eval-gate[plot]', or read --json elsewhere"
         ) from problem
-    width, height = PANEL
-    # The same history is the same file: no date, no random ids.
     with mpl.rc_context({"svg.hashsalt": "gate", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(width, height * len(cells)), layout="constrained")
-        panels = figure.subplots(len(cells), 1, squeeze=False, sharex=True)[:, 0]
-        for cell, panel in zip(cells, panels, strict=True):
-            found = [entry for entry in entries if entry.version.cell == cell]
-            rows = [(_when(entry), entry.row) for entry in found if entry.row is not None]
-            panel.errorbar(
-                [when for when, _ in rows],
-                [row.score for _, row in rows],
-                yerr=[row.half_width or 0.0 for _, row in rows],
-                marker="o",
-                capsize=3,
-                linewidth=1,
-            )
-            pinned = [(when, row.anchor) for when, row in rows if row.anchor is not None]
-            if pinned:
-                panel.step(*zip(*pinned, strict=True), where="post", linestyle="--", marker="_", color="gray")
-            for entry in found:
-                if any(line.act == "epoch" for line in entry.accepted):
-                    panel.axvline(_when(entry), linestyle=":", color="gray")
-            panel.set_title(cell, fontsize="small", loc="left")
-            panel.set_ylabel("score")
-        figure.autofmt_xdate()
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
         out = io.BytesIO()
-        metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
-        figure.savefig(out, format=suffix.removeprefix("."), metadata=metadata)
-    return out.getvalue()
+        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        figure.savefig(out, format=path.suffix.removeprefix("."), metadata=metadata)
+    try:
+        replace(path, out.getvalue())
+    except (OSError, Changed) as problem:
+        raise UsageError(f"cannot be written: {problem}", where=str(path)) from problem
 
 
 def _when(entry: Entry) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,40 @@ def test_a_sampled_baseline_of_one_repeat_asks_for_a_second(tmp_path: Path):
     save(path, baseline(1, repeats=1), replaces=None)
     with pytest.raises(UsageError, match="collect a second"):
         design_of(path, Numbers(), cells=1, alpha=0.01)
+
+
+def test_a_plan_is_drawn_with_the_old_rule_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    picture = tmp_path / "power.svg"
+    printed(capsys, "power", *REFERENCE, "--plot", str(picture))
+    drawn = picture.read_text()
+    assert drawn.startswith("<?xml")
+    for words in ("fails", "passes", "the old rule fails", "margin", "true drop in points", "198 questions"):
+        assert f">{words}" in drawn
+    before = picture.read_bytes()
+    printed(capsys, "power", *REFERENCE, "--plot", str(picture))
+    assert picture.read_bytes() == before
+
+
+def test_a_picture_of_another_kind_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert "use .svg or .png" in refused(capsys, *REFERENCE, "--plot", str(tmp_path / "power.pdf"))
+
+
+def test_without_the_plot_extra_the_command_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "vllm-eval-gate[plot]" in refused(capsys, *REFERENCE, "--plot", str(tmp_path / "power.svg"))
+
+
+def test_baseline_percentiles_and_the_old_rule_are_in_table_and_json(
+    capsys: pytest.CaptureFixture[str],
+):
+    table = json.loads(printed(capsys, "power", *REFERENCE, "--json"))
+    assert set(table["false_alarms"]) == {"0.5", "0.9", "0.99"}
+    assert table["false_alarms"]["0.5"] < table["false_alarms"]["0.9"] < table["false_alarms"]["0.99"]
+    assert [row["drop"] for row in table["rows"]] == [0.0, 0.01, 0.02, 0.03, 0.05, 0.1]
+    assert all({"regression", "passed", "samples", "old_rule"} <= row.keys() for row in table["rows"])
+    assert table["design"]["baseline_repeats"] == 32
+    shown = printed(capsys, "power", *REFERENCE)
+    assert "old rule fails" in shown
+    assert all(f"{quantile} quantile" in shown for quantile in ("50%", "90%", "99%"))
