@@ -23,11 +23,15 @@ from gate.github.pulls import head_of_run, pull_of, require_head
 from gate.github.received import Heads
 from gate.github.redecide import Base, redecide, refused
 from gate.github.run_event import RunEvent
+from gate.github.tracking import track
 from gate.model import Cell, GateReport, Verdict
 from gate.report.context import Context, Place
 
 _HARNESS: Final = ("workflows", "the gate's pin", "more files than GitHub lists")
 """Whoever changes one of these may have changed what measures."""
+
+_TRACKED: Final = ("push", "schedule")
+"""What happens without a pull request: what regresses is kept in an issue per config."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def report_run(hub: Hub, stage: Stage, event: RunEvent, folder: Path, now: datet
         base_sha=heads.base_sha or None,
         details_url=event.url,
         attested=stage.attested and found.in_container and not set(touches) & set(_HARNESS),
+        merged=pull is None,
         touches=touches,
         not_selected=found.not_selected,
         unknown=found.strangers,
@@ -97,6 +102,8 @@ def report_run(hub: Hub, stage: Stage, event: RunEvent, folder: Path, now: datet
         commands=pull is not None,
     )
     published = publish(hub, target, found.report, context)
+    if pull is None and event.measured_on in _TRACKED:
+        track(hub, found.report, event.head_sha, details_url=event.url, check_name=stage.check_name)
     return Reported(found.report, published, published.check_url)
 
 

@@ -40,6 +40,8 @@ class Context:
         details_url: the run with the whole report; https only.
         attested: whether the pinned harness measured, outside of the engine's container and user.
         approved_by: who approved this head where the numbers are not attested.
+        merged: whether the commit is on a branch of the repository itself, and no pull request's: what it ran
+            was reviewed, and nobody is asked to approve it.
         earlier: verdicts of the pull request's earlier heads, oldest first (`Marker.followed_by`).
         touches: what the pull request changes that decides verdicts, e.g. ("configs", "baselines").
         accepted: regressions that were accepted for this head.
@@ -55,6 +57,7 @@ class Context:
     details_url: str | None = None
     attested: bool = False
     approved_by: str | None = None
+    merged: bool = False
     earlier: tuple[Earlier, ...] = ()
     touches: tuple[str, ...] = ()
     accepted: Mapping[Cell, Accepted] = field(default_factory=dict)
@@ -67,4 +70,4 @@ class Context:
     @property
     def trusted(self) -> bool:
         """Whether a pass may turn the check green."""
-        return self.attested or self.approved_by is not None
+        return self.attested or self.merged or self.approved_by is not None

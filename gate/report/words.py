@@ -271,7 +271,7 @@ def attestation(context: Context) -> str:
     """Who vouches for the numbers."""
     if context.attested:
         return "attested: the pinned gate measured, outside of the engine's reach"
-    return "not attested"
+    return "measured by the job of a merged commit" if context.merged else "not attested"
 
 
 def left_out(cells: Sequence[CellResult], listed: Sequence[CellResult]) -> str:

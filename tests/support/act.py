@@ -31,6 +31,10 @@ class ActRun:
         (result,) = [event["jobResult"] for event in self._of(job) if "jobResult" in event]
         return str(result)
 
+    def ran(self, job: str) -> bool:
+        """Whether a job was started at all."""
+        return bool(self._of(job))
+
     def step(self, job: str, step: str) -> str:
         """The outcome of a step: `success`, `failure`, or `not run`."""
         found = [e["stepResult"] for e in self._of(job, step) if "stepResult" in e and e["stage"] == "Main"]
@@ -101,20 +105,34 @@ def run_act(repository: Path, jobs: dict[str, Any], temp: Path, timeout: float =
         temp: an empty folder for act's own files.
         timeout: seconds after which act is killed, which kills the steps.
     """
-    workflow = temp / "workflow.yml"
-    workflow.write_text(yaml.safe_dump({"name": "w", "on": "pull_request", "permissions": {}, "jobs": jobs}))
-    event = temp / "event.json"
     request = {"number": 7, "head": {"sha": HEAD, "ref": "topic"}, "base": {"sha": BASE, "ref": "main"}}
-    event.write_text(json.dumps({"action": "opened", "number": 7, "pull_request": request}))
+    event = {"action": "opened", "number": 7, "pull_request": request}
+    workflow = {"name": "w", "on": "pull_request", "permissions": {}, "jobs": jobs}
+    return run_workflow(repository, workflow, ("pull_request", event), temp, timeout=timeout)
+
+
+def run_workflow(
+    repository: Path,
+    workflow: dict[str, Any],
+    event: tuple[str, dict[str, Any]],
+    temp: Path,
+    *options: str,
+    timeout: float = 600,
+) -> ActRun:
+    """Run a workflow for an event: its name and what GitHub says of it; `options` are act's."""
+    file, told = temp / "workflow.yml", temp / "event.json"
+    file.write_text(yaml.safe_dump(workflow))
+    told.write_text(json.dumps(event[1]))
     home = Path.home()
     done = subprocess.run(
         [
-            *(Path(sys.executable).parent / "act", "pull_request", "--json", "--no-cache-server"),
-            *("--workflows", workflow, "--eventpath", event, "--action-cache-path", temp / "act"),
-            *("--platform", "self-hosted=-self-hosted"),
+            *(Path(sys.executable).parent / "act", event[0], "--json", "--no-cache-server"),
+            *("--workflows", file, "--eventpath", told, "--action-cache-path", temp / "act"),
+            *("--platform", "self-hosted=-self-hosted", "--platform", "ubuntu-latest=-self-hosted"),
             # act's own files go to temp; its steps see this machine's folders again, for pip and the engine.
             *("--env", f"XDG_CACHE_HOME={os.environ.get('XDG_CACHE_HOME') or home / '.cache'}"),
             *("--env", f"XDG_CONFIG_HOME={os.environ.get('XDG_CONFIG_HOME') or home / '.config'}"),
+            *options,
         ],
         cwd=repository,
         env=os.environ | {"XDG_CACHE_HOME": str(temp / "cache"), "XDG_CONFIG_HOME": str(temp / "config")},

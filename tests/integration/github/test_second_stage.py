@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -245,9 +246,23 @@ def test_a_push_gets_a_check_run_and_no_comment(hub, repository, branch, measure
     pushed = BaseBranch(branch.folder / "pushed", Heads(base, "3" * 40))
     run = repository.add_run(base, GATE, repository, "main", event="push")
     upload(repository, run, pushed, 0.0, 0.0)
-    report(hub, branch, event_of(run, of_another_run=False, base_sha="3" * 40))
-    assert the_check(repository)["head_sha"] == base
+    report(
+        hub, branch, event_of(run, of_another_run=False, base_sha="3" * 40), replace(STAGE, attested=False)
+    )
+    check = the_check(repository)
+    assert (check["head_sha"], check["conclusion"]) == (base, "success")
     assert repository.comments == {}
+    assert repository.issues == {}
+
+
+def test_a_push_that_regresses_opens_an_issue_of_its_config(hub, repository, branch, measured):
+    base = branch.heads.base_sha
+    pushed = BaseBranch(branch.folder / "pushed", Heads(base, "3" * 40))
+    run = repository.add_run(base, GATE, repository, "main", event="push")
+    upload(repository, run, pushed, -0.25, 0.0)
+    report(hub, branch, event_of(run, of_another_run=False, base_sha="3" * 40))
+    (issue,) = repository.issues.values()
+    assert issue["title"] == "Regression: c"
 
 
 def test_what_decides_verdicts_is_told_apart_from_what_does_not(hub, fork, pull, branch):

@@ -160,6 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith("/_storage/"):
             self._stored(path)
             return
+        if path.startswith("/_upload/"):
+            self._upload(path, raw)
+            return
         match = github().match(self.command, path, tuple(HANDLERS))
         if match is None:
             known = github().match(self.command, path)
@@ -217,6 +220,15 @@ class _Handler(BaseHTTPRequestHandler):
                 self._write(200, found[1], {"Content-Type": "application/zip"})
                 return
         self._write(404, b"", {})
+
+    def _upload(self, path: str, content: bytes) -> None:
+        """What actions/upload-artifact does, by a protocol of its own: /_upload/RUN/NAME."""
+        run_id, name = path.removeprefix("/_upload/").split("/")
+        for repository in self.fake.world.repositories.values():
+            run = repository.runs.get(int(run_id))
+            if run is not None:
+                repository.add_artifact(run, name, content)
+        self._write(204, b"", {})
 
     def _refuse(self, problem: str, status: int) -> None:
         self.fake.violations.append(problem)

@@ -1,0 +1,114 @@
+"""The shipped workflows in the real act runner, in both stages, against a fake GitHub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.github_fake import FakeGitHub
+from tests.support.github_fake.state import Pull
+from tests.support.project import Project
+from tests.support.stages import Workplace
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
+    folder = tmp_path_factory.mktemp("stages")
+    (folder / "project").mkdir()
+    project = Project(folder / "project")
+    done = project.collect("--accuracy", "0.6", repeats=64)
+    assert done.code == 0, done.err
+    with FakeGitHub(folder / "github") as fake:
+        yield Workplace(fake, project, folder)
+        assert fake.violations == []
+
+
+def opened(pull: Pull, action: str, **more: Any) -> dict[str, Any]:
+    """The event of a pull request."""
+    head = {"sha": pull.head, "ref": pull.head_ref, "repo": {"full_name": pull.head_repo.full_name}}
+    base = {"sha": pull.head_repo.git.find("refs/heads/main"), "ref": "main"}
+    request = {"number": pull.number, "head": head, "base": base}
+    return {"action": action, "number": pull.number, "pull_request": request} | more
+
+
+def test_a_fork_is_measured_without_and_reported_with_a_token_that_writes(workplace: Workplace) -> None:
+    fork = workplace.fake.repository("contributor/engine", fork_of=workplace.repository)
+    pull = workplace.pull(fork)
+    run = workplace.run_of(pull)
+    before = len(workplace.fake.writes())
+
+    event = opened(pull, "labeled", label={"name": "gate"})
+    measured = workplace.act("gate.yml", ("pull_request", event), "--accuracy", "0.2", run=run)
+    assert measured.job("plan") == "success", measured.log()
+    assert measured.job("measure") == "failure"
+    uploaded = [artifact["name"] for artifact, _ in workplace.repository.artifacts.values()]
+    assert uploaded == ["gate-records-cpu-stub-default"], measured.log()
+    assert not measured.ran("report")
+    assert len(workplace.fake.writes()) == before
+
+    for status, conclusion in (("in_progress", None), ("completed", "failure")):
+        told = {
+            "id": run["id"],
+            "event": "pull_request",
+            "conclusion": conclusion,
+            "head_sha": pull.head,
+            "head_repository": {"full_name": "contributor/engine"},
+            "html_url": f"https://github.com/org/engine/actions/runs/{run['id']}",
+        }
+        reported = workplace.act(
+            "gate-report.yml", ("workflow_run", {"action": status, "workflow_run": told})
+        )
+        assert reported.job("report") == "success", reported.log()
+        (check,) = [c for c in workplace.repository.checks.values() if c["head_sha"] == pull.head]
+        assert check["status"] == status
+    assert check["conclusion"] == "failure"
+    (comment,) = workplace.repository.comments_on(pull.number)
+    assert comment["body"].startswith("## ❌ Regression: a drop is proven in the only cell")
+    assert f"/gate refresh cpu/stub/default @{pull.head} --reason" in comment["body"]
+
+
+def test_a_fork_that_nobody_labelled_is_not_measured(workplace: Workplace) -> None:
+    fork = workplace.fake.repository("stranger/engine", fork_of=workplace.repository)
+    pull = workplace.pull(fork)
+    for event in (opened(pull, "synchronize"), opened(pull, "labeled", label={"name": "docs"})):
+        measured = workplace.act("gate.yml", ("pull_request", event))
+        assert not any(measured.ran(job) for job in ("plan", "measure", "report")), measured.log()
+
+
+def test_a_branch_of_the_repository_is_measured_and_reported_by_one_workflow(workplace: Workplace) -> None:
+    pull = workplace.pull(workplace.repository)
+    run = workplace.run_of(pull)
+    event = ("pull_request", opened(pull, "synchronize"))
+    done = workplace.act("gate.yml", event, "--accuracy", "0.6", run=run)
+    assert [done.job(job) for job in ("plan", "measure", "report")] == ["success"] * 3, done.log()
+    (check,) = [c for c in workplace.repository.checks.values() if c["head_sha"] == pull.head]
+    # Its engine ran beside the gate: a pass that nobody attests waits for somebody's approval.
+    assert check["conclusion"] == "action_required"
+    (comment,) = workplace.repository.comments_on(pull.number)
+    assert comment["body"].startswith("## ✅ Pass:")
+    assert "> **Not attested:**" in comment["body"]
+
+
+def test_a_slash_command_starts_the_workflow_that_measures(workplace: Workplace) -> None:
+    workplace.repository.workflows |= {"gate.yml", "gate-baseline.yml"}
+    fork = workplace.fake.repository("somebody/engine", fork_of=workplace.repository)
+    pull = workplace.pull(fork)
+    for login, dispatched in (("passerby", 0), ("mia", 1)):
+        body = f"/gate rerun cpu/stub/default @{pull.head}"
+        comment = workplace.repository.comment(pull.number, login, body)
+        event = {
+            "action": "created",
+            "issue": {"number": pull.number, "pull_request": {"url": "x"}},
+            "comment": {
+                "id": comment["id"],
+                "body": body,
+                "user": {"login": login, "type": "User"},
+                "created_at": comment["created_at"],
+            },
+        }
+        done = workplace.act("gate-commands.yml", ("issue_comment", event))
+        assert done.job("command") == "success", done.log()
+        assert len(workplace.repository.dispatches) == dispatched
+    assert workplace.repository.dispatches[0]["inputs"]["head-sha"] == pull.head
