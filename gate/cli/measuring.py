@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,28 +26,17 @@ from gate.cli.options import (
     unproven,
 )
 from gate.cli.output import print_json, print_report, print_rows, print_table, progress
+from gate.cli.requests import Judging
 
 
 @grouped
 def run(
     paths: Sources,
     measuring: Measuring,
-    fail_on: FailOn = None,
-    head_sha: Annotated[
-        str | None, typer.Option(help="commit under test: a rerun of it replays the same samples")
-    ] = None,
-    base_sha: Annotated[str | None, typer.Option(help="commit it is compared with")] = None,
-    family_size: FamilySize = None,
-    accept_wider_margin: WiderMargin = False,
+    judging: Judging,
     jobs: Annotated[
         int, typer.Option(min=1, help="cells at once, each on GPUs of its own (on a CPU: sharing it)")
     ] = 1,
-    confirm_with: Annotated[
-        str | None, typer.Option(metavar="COMMAND", help="base build that confirms a regression, or not")
-    ] = None,
-    confirm_with_image: Annotated[
-        str | None, typer.Option(metavar="IMAGE", help="the same as a container image, by digest")
-    ] = None,
     as_json: AsJson = False,
     bisect: Annotated[
         bool, typer.Option("--bisect", help="for `git bisect run`: exit 0 good, 1 bad, 125 cannot tell")
@@ -55,19 +45,11 @@ def run(
     """Measure every cell, decide, report: the main job."""
     from gate.bisect import commit_under_test, exit_of_verdict
     from gate.fingerprint import git_in
-    from gate.plan import Heads
     from gate.run import run_cells
 
-    head = commit_under_test(head_sha, git_in(Path.cwd())) if bisect else head_sha
-    request = measuring.request(
-        paths,
-        confirm_with=measuring.base_build(confirm_with, confirm_with_image),
-        heads=Heads(head, base_sha),
-        family_size=family_size,
-        accept_wider_margin=accept_wider_margin,
-        fail_on=fail_on,
-        jobs=jobs,
-    )
+    if bisect:
+        judging = replace(judging, head_sha=commit_under_test(judging.head_sha, git_in(Path.cwd())))
+    request = judging.request(paths, measuring, jobs=jobs)
     report = run_cells(request, progress(quiet=measuring.quiet or as_json))
     print_report(report, as_json=as_json)
     raise typer.Exit(exit_of_verdict(report.verdict) if bisect else report.exit_code)
