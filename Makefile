@@ -68,6 +68,7 @@ soak: engine  ## the long proofs: speed, memory, calibration; docs/ holds their 
 	$(BIN)/python -m benchmarks.store_speed
 	$(BIN)/python -m benchmarks.statistics_speed
 	$(BIN)/python -m benchmarks.simulate_table
+	$(BIN)/python -m benchmarks.confirmation
 	$(BIN)/python -m benchmarks.probe_alarms --probes 1000
 	$(BIN)/python -m benchmarks.first_hour
 

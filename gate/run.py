@@ -126,7 +126,7 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
 def _base_of(plan: Plan, request: RunRequest, found: Found | None) -> BaseBuild | None:
     """How a regression of `plan` would be confirmed, where that was asked for."""
     choice = request.confirm_with
-    if choice is None or found is None:
+    if choice is None or found is None or plan.fingerprint.temperature == 0:  # greedy answers do not repeat
         return None
     where = provenance_of(plan.spec, replace(request, engine=choice), found)
     base = plan_confirmation(plan, engine=choice.identity(found), provenance=where)

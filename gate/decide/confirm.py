@@ -7,7 +7,7 @@ and the drop must still cross the boundary of the look that it was found at.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from gate.errors import RecordError
 from gate.model import Confirmation, EvidenceCheck, Outcome, Reference, RunRecord, Verdict
 from gate.stats.looks import asked_statistics
 from gate.stats.sequential import SequencePlan
+
+_GREEDY: Final = "not confirmed: greedy answers of one build do not vary, so repeats would say nothing more"
 
 
 class Confirmed(NamedTuple):
@@ -126,6 +128,8 @@ def reconsider(
         RecordError: the fresh repeats are the candidate's own.
     """
     confirmation = record.confirmation
+    if plan.terms.greedy:
+        return Reconsidered(Verdict.REGRESSION, *said, _GREEDY)
     if confirmation is None or (why := _unusable(confirmation, checks)):
         note = f"not confirmed: the base build could not be measured ({why}); the drop stands as it was found"
         return Reconsidered(Verdict.REGRESSION, *said, note)

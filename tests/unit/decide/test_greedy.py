@@ -7,7 +7,7 @@ from scipy import stats as scipy_stats
 from gate.config import GateSettings
 from gate.decide import decide_cell, next_step, plan_budget
 from gate.errors import StatisticsError
-from gate.model import Anchor, Verdict
+from gate.model import Anchor, Confirmation, Evidence, Verdict
 from tests.support.measured import calibration
 
 SETTINGS = GateSettings(margin=0.12)
@@ -157,3 +157,14 @@ def test_two_repeats_of_a_greedy_question_are_too_many(greedy):
     run = record(greedy)
     result = decided(greedy, run.model_copy(update={"outcomes": run.outcomes * 2, "max_repeats": 2}))
     assert result.verdict is Verdict.NOT_MEASURED
+
+
+def test_a_greedy_drop_is_not_taken_back_by_repeats_that_do_not_vary(greedy):
+    run = record(greedy, lost=14, gained=1)
+    wrong = "0" * len(greedy.questions)
+    fresh = Confirmation(
+        stream="fresh", outcomes=(wrong,) * 16, evidence=Evidence(), provenance={}, seconds=1.0
+    )
+    result = decided(greedy, run.model_copy(update={"confirmation": fresh}))
+    assert result.verdict is Verdict.REGRESSION
+    assert result.notes[0].startswith("not confirmed: greedy answers")
