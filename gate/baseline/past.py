@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from gate.baseline.store import SIDECARS, matches, parse
+from gate.baseline.store import SIDECARS, SIZE_LIMIT, matches, parse
 from gate.errors import BaselineError, UsageError
 from gate.fingerprint import Git
 from gate.model import Baseline
@@ -90,7 +90,7 @@ def resolved(git: Git, ref: str) -> str:
 
 
 def _version(git: Git, commit: str, when: str, author: str, *, cell: str, path: str) -> Version:
-    if git(["cat-file", "-e", f"{commit}:./{path}"]) is None:
+    if _size(git, commit, path) is None:
         return Version(commit, when, author, cell, None, None)
     try:
         return Version(commit, when, author, cell, _content(git, commit, path), None)
@@ -100,11 +100,20 @@ def _version(git: Git, commit: str, when: str, author: str, *, cell: str, path: 
 
 def _content(git: Git, commit: str, path: str) -> Baseline:
     where = f"{commit[:12]}:{path}"
+    size = _size(git, commit, path) or 0
+    if size > SIZE_LIMIT:
+        raise BaselineError(f"{size:,} bytes, but at most {SIZE_LIMIT:,} are read", where=where)
     text = git(["show", f"{commit}:./{path}"])
     if text is None:
         raise BaselineError("cannot be read from git", where=where)
     # Git's answer comes without its last line end; a baseline ends with exactly one.
     return parse(f"{text}\n".encode(), where=where)
+
+
+def _size(git: Git, commit: str, path: str) -> int | None:
+    """Bytes of the file at a commit; None where it is not there."""
+    size = git(["cat-file", "-s", f"{commit}:./{path}"])
+    return None if size is None else int(size)
 
 
 def _cell(path: str, patterns: Sequence[str]) -> str | None:

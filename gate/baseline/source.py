@@ -103,7 +103,7 @@ def _doubt(provenance: Mapping[str, str], git: Git, policy: Policy) -> str | Non
     if dirty == "true":
         return "the checkout has changes that no commit holds"
     if dirty != "false" or not COMMIT.fullmatch(commit):
-        return "nobody knows which commit was checked out"
+        return "git does not say which commit this is (no checkout, or none it trusts: safe.directory)"
     return None if commit == policy.accepted_head else _unmerged(commit, provenance.get("tree"), git, policy)
 
 

@@ -85,7 +85,7 @@ def test_without_write_nothing_is_written(checkout: Checkout) -> None:
         ({"evidence": Evidence()}, "the engine reported nothing"),
         ({"accuracy": 0.2}, "--new-epoch"),
         ({"doubt": "the checkout has changes"}, "baselines come from reviewed code only"),
-        ({"provenance": PROVENANCE}, "nobody knows which commit was checked out"),
+        ({"provenance": PROVENANCE}, "git does not say which commit"),
     ],
 )
 def test_what_must_not_enter_is_refused_with_its_cell(

@@ -129,6 +129,17 @@ def test_an_unreadable_version_costs_no_other_one(tmp_path: Path) -> None:
     assert "is not JSON" in str(problems[3])
 
 
+def test_a_huge_version_is_not_read(tmp_path: Path) -> None:
+    repository(tmp_path, "code.py")
+    path = baseline_path(tmp_path / "baselines", CELL)
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        file.truncate(100_000_000)
+    commit(tmp_path)
+    (entry,) = history(tmp_path / "baselines")
+    assert entry.problem == "100,000,000 bytes, but at most 16,000,000 are read"
+
+
 def test_a_version_that_does_not_pool_says_so(tmp_path: Path) -> None:
     repository(tmp_path, "code.py")
     doubtful = run_record(1, provenance=PROVENANCE | {NOT_POOLED: "a try"})

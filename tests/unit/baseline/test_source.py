@@ -52,7 +52,7 @@ def test_changes_that_no_commit_holds_are_refused_with_the_way_out(folder: Path)
     "changes", [{"dirty": "unknown"}, {"commit": "unknown"}, {"commit": "--upload-pack=x"}]
 )
 def test_a_checkout_that_nobody_knows_is_refused(folder: Path, changes: dict[str, str]) -> None:
-    assert "nobody knows which commit" in refusal(folder, **changes)
+    assert "git does not say which commit" in refusal(folder, **changes)
 
 
 def test_a_commit_of_another_branch_is_refused(folder: Path) -> None:
