@@ -7,7 +7,7 @@
 set -euo pipefail
 shopt -s inherit_errexit
 
-readonly modes="run plan report command"
+readonly modes="run plan report command baseline"
 readonly action="${GITHUB_ACTION_PATH:-$(dirname "$(dirname "$(realpath "$0")")")}"
 
 fail() {

@@ -43,6 +43,12 @@ def _run(mode: str, environ: Mapping[str, str]) -> int:
         from gate.action import command
 
         return command.run(environ, print)
+    if mode == "baseline":
+        from gate.action import baseline, run
+
+        if environ.get("GATE_GITHUB_TOKEN"):
+            return baseline.accept(environ, print)
+        return baseline.collect(environ, run.run_gate)
     raise UsageError(f"mode {mode!r} is not supported")
 
 

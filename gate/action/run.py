@@ -59,25 +59,35 @@ class Inputs:
             UsageError: no config is named, or a quote is not closed.
         """
         options = {
-            "--arch": self.arch,
-            "--baselines": self.baselines,
-            "--engine-command": self.engine_command,
-            "--engine-image": self.engine_image,
             "--confirm-with": self.base_engine_command,
             "--confirm-with-image": self.base_engine_image,
-            "--model": self.model_dir,
-            "--hf-home": self.hf_home,
-            "--dataset-path": self.dataset_path,
             "--fail-on": self.fail_on,
             "--family-size": self.cells_in_family,
             "--head-sha": self.head_sha or environ.get("GATE_HEAD_SHA", ""),
             "--base-sha": self.base_sha or environ.get("GATE_BASE_SHA", ""),
+        }
+        return ["run", *self.measuring(environ, options)]
+
+    def measuring(self, environ: Mapping[str, str], more: Mapping[str, str]) -> list[str]:
+        """What `run` and `baseline collect` both take, with more options of one of them; empty ones left out.
+
+        Raises:
+            UsageError: no config is named, or a quote is not closed.
+        """
+        options = {
+            "--arch": self.arch,
+            "--baselines": self.baselines,
+            "--engine-command": self.engine_command,
+            "--engine-image": self.engine_image,
+            "--model": self.model_dir,
+            "--hf-home": self.hf_home,
+            "--dataset-path": self.dataset_path,
             "--out": str(self.out(environ)),
         }
-        given = [f"{option}={value}" for option, value in options.items() if value]
+        given = [f"{option}={value}" for option, value in {**options, **more}.items() if value]
         backends = [f"--backend={name}" for name in self.backends.replace(",", " ").split()]
         paths = inputs.config_paths({inputs.variable("configs"): self.configs})
-        return ["run", *backends, *given, "--", *paths]
+        return [*backends, *given, "--", *paths]
 
 
 class Result(NamedTuple):

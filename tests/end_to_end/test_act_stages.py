@@ -112,3 +112,26 @@ def test_a_slash_command_starts_the_workflow_that_measures(workplace: Workplace)
         assert done.job("command") == "success", done.log()
         assert len(workplace.repository.dispatches) == dispatched
     assert workplace.repository.dispatches[0]["inputs"]["head-sha"] == pull.head
+
+
+def test_an_intended_change_is_collected_and_becomes_a_pull_request(workplace: Workplace) -> None:
+    repository = workplace.repository
+    fork = workplace.fake.repository("improver/engine", fork_of=repository)
+    pull = workplace.pull(fork)
+    inputs = {
+        "pull-request": str(pull.number),
+        "head-sha": pull.head,
+        "cells": '["cpu/stub/default"]',
+        "requested-by": "mia",
+        "reason": "the new kernel rounds otherwise",
+    }
+    run = repository.add_run(workplace.base, ".github/workflows/gate-baseline.yml", repository, "main")
+    done = workplace.act(
+        "gate-baseline.yml", ("workflow_dispatch", {"inputs": inputs}), "--accuracy", "0.5", run=run
+    )
+    assert [done.job(job) for job in ("plan", "collect", "accept")] == ["success"] * 3, done.log()
+    (baseline,) = [found for found in repository.pulls.values() if found.title.startswith("Baseline:")]
+    changed = repository.git.changed("refs/heads/main", baseline.head)
+    assert changed == ["baselines/cpu/stub/default.json"]
+    (comment,) = [c for c in repository.comments_on(pull.number) if "accepted" in c["body"]]
+    assert "the new kernel rounds otherwise" in comment["body"]

@@ -126,7 +126,7 @@ def copy_of_the_action(to: Path) -> Path:
 def test_a_mode_that_this_version_does_not_know_is_refused_by_name(runner: Runner) -> None:
     found = runner.install(mode="dance")
     assert found.code == 2
-    assert "mode 'dance' is not supported; this version knows: run plan report command" in found.log
+    assert "mode 'dance' is not supported; this version knows: run plan report command baseline" in found.log
     assert found.python is None
 
 

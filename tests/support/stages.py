@@ -28,13 +28,17 @@ name: checkout
 description: stand-in
 inputs:
   ref: {description: commit, required: false, default: main}
+  path: {description: where to, required: false, default: .}
+  repository: {description: "ignored: the fake has every head in the base repository, too", required: false}
   persist-credentials: {description: ignored, required: false}
 runs:
   using: composite
   steps:
     - shell: bash
-      env: {REF: "${{ inputs.ref }}"}
+      env: {REF: "${{ inputs.ref }}", FOLDER: "${{ inputs.path }}"}
       run: |
+        mkdir -p "$FOLDER"
+        cd "$FOLDER"
         git init --quiet --initial-branch base .
         git fetch --quiet "$STAND_IN_ORIGIN" "${REF:-main}"
         git checkout --quiet --force FETCH_HEAD
@@ -86,7 +90,8 @@ class Workplace:
         for uses, text in (("checkout", CHECKOUT), ("upload-artifact", UPLOAD)):
             self.actions[_pinned(f"actions/{uses}")] = _committed(folder / uses, {"action.yml": text})
         # Without a ref act itself checks out what it was started in: the default branch.
-        self.here = _committed(folder / "here", files)
+        self.here = folder / "here"
+        git(folder, "clone", "--quiet", str(self.repository.git.folder), str(self.here))
 
     def pull(self, head: Repository) -> Pull:
         """A pull request from a branch `topic` of a repository."""
@@ -134,6 +139,8 @@ class Workplace:
                 inputs = step.get("with", {})
                 if inputs.get("configs") == "configs/models-gfx950.txt":
                     inputs["configs"] = LIST
+                if "repeats" in inputs:
+                    inputs["repeats"] = "16"
                 if "engine-command" in inputs:
                     del inputs["hf-home"]
                     inputs["engine-command"] = self.project.engine(*engine)

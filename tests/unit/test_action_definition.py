@@ -81,9 +81,10 @@ def test_every_input_has_a_kebab_case_name_a_description_and_a_default_or_is_req
 def test_the_outputs_are_those_that_the_glue_writes() -> None:
     written = set(Result(Verdict.PASS, (), None, None, 0).outputs())
     reported = {"verdict", "failed-cells", "report-json", "report-md", "conclusion", "check-url"}
+    accepted = {"pull-request-url"}
     planned = {"matrix", "cells", "head-sha", "base-sha", "head-repository"}
     declared = load(ACTION)["outputs"]
-    assert declared.keys() == written | {"records"} | reported | planned
+    assert declared.keys() == written | {"records"} | reported | planned | accepted
     for name, definition in declared.items():
         assert f"steps.run.outputs.{name}" in definition["value"]
 
