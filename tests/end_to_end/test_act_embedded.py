@@ -35,6 +35,8 @@ def act(embedded_engine: EmbeddedEngine, tmp_path_factory: pytest.TempPathFactor
 
     def inputs(name: str, command: Path) -> dict[str, str]:
         return step["with"] | {
+            "backends": "emulation",
+            "cells-in-family": "",
             "engine-command": shlex.quote(str(command)),
             "model-dir": str(embedded_engine.model),
             "dataset-path": str(embedded_engine.dataset),
