@@ -19,7 +19,7 @@ from gate.config import load_config
 from gate.errors import MeasurementError, UsageError
 from gate.fingerprint import git_in, model_revision, provenance
 from gate.importers.log import HarnessLog, Wanted
-from gate.importers.record import Declared, record_of
+from gate.importers.record import Declared, imported_runs, record_of
 from gate.model import Evidence, RunRecord
 from gate.outputs import Outputs
 from gate.serving.engine_log import read_log
@@ -77,13 +77,7 @@ def import_log(request: ImportRequest) -> Imported:
         BaselineError: the run does not fit the stored ones.
     """
     spec = _cell(request)
-    imported = spec.task.imported
-    if imported is None:
-        raise UsageError(
-            f"the task of this config is {spec.task.name}, which the gate asks itself",
-            where=spec.source,
-            hint="a config of imported runs has `task: {name: imported, ...}` (docs/importing.md)",
-        )
+    imported = imported_runs(spec)
     if request.repeats is not None and request.purpose == "gate":
         raise UsageError(
             "--repeats is for baselines",

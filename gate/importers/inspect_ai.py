@@ -31,8 +31,10 @@ from gate.model import Finish, Outcome, sha256_of
 
 if sys.version_info >= (3, 14):
     import zipfile
+
+    from compression.zstd import ZstdError
 else:
-    from backports.zstd import zipfile  # the same module, with Zstandard
+    from backports.zstd import ZstdError, zipfile  # the same modules, for older Pythons
 
 NAME: Final = "inspect"
 ENTRY_LIMIT: Final = 512_000_000
@@ -194,7 +196,7 @@ def _eval_file(path: Path) -> tuple[Header, list[Sample]]:
                 for name in names
                 if name.startswith("samples/")
             ]
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as problem:
+    except (zipfile.BadZipFile, ZstdError, EOFError, OSError, NotImplementedError) as problem:
         raise RecordError(f"is a damaged .eval file: {problem}", where=str(path)) from problem
     return header, samples
 

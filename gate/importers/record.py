@@ -50,13 +50,7 @@ def record_of(
             contradicts the config.
         UsageError: something that makes runs comparable is neither in the log nor in the config.
     """
-    imported = spec.task.imported
-    if imported is None:
-        raise UsageError(
-            f"the task of this config is {spec.task.name}, which the gate asks itself",
-            where=spec.source,
-            hint="a config of imported runs has `task: {name: imported, ...}` (docs/importing.md)",
-        )
+    imported = imported_runs(spec)
     samples = _numbered(log)
     questions = tuple(sorted({sample.question.id for sample in log.samples}))
     _check_size(log, samples, questions, repeats)
@@ -89,6 +83,17 @@ def record_of(
         gpus=0 if spec.cell.arch == "cpu" else spec.gpus,
         threshold=spec.threshold,
     )
+
+
+def imported_runs(spec: CellSpec) -> ImportedRuns:
+    """What the config declares of runs that others make; raises UsageError where the gate makes them."""
+    if spec.task.imported is None:
+        raise UsageError(
+            f"the task of this config is {spec.task.name}, which the gate asks itself",
+            where=spec.source,
+            hint="a config of imported runs has `task: {name: imported, ...}` (docs/importing.md)",
+        )
+    return spec.task.imported
 
 
 def samples_of(numbered: Mapping[tuple[str, int], LoggedSample]) -> list[Sample]:

@@ -196,3 +196,44 @@ def test_a_log_without_single_outcomes_is_refused_with_what_would_have_written_t
     done = Desk(tmp_path, harness).bring(str(path))
     assert (done.code, flag in done.err, "Traceback" in done.err) == (4, True, False), done.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--repeats", "8"], "--repeats is for baselines"),
+        (["--backend", "tritn"], "no config here has a backend"),
+        (["--engine-log", "gone.log"], "gone.log"),
+        (["--model", "no/such/folder"], "model folder does not exist"),
+        (["--purpose", "baseline", "--repeats", "8"], "8 are declared"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(tmp_path: Path, options: list[str], said: str):
+    done = Desk(tmp_path, "lm-eval").bring("healthy", *options)
+    assert done.code in {2, 4}
+    assert said in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_log_is_of_one_backend(tmp_path: Path):
+    desk = Desk(tmp_path, "lm-eval")
+    write_config(tmp_path, config_of("lm-eval") | {"backends": {"aiter": {}, "triton": {}}})
+    done = desk.bring("healthy")
+    assert (done.code, "one of aiter, triton" in done.err) == (2, True)
+    assert desk.bring("healthy", "--backend", "triton", "--json").out.endswith('"baseline": null\n}\n')
+
+
+def test_a_config_whose_questions_the_gate_asks_takes_no_log(tmp_path: Path):
+    desk = Desk(tmp_path, "lm-eval")
+    write_config(tmp_path, config_of("lm-eval") | {"task": "gpqa_diamond"})
+    done = desk.bring("healthy")
+    assert (done.code, "which the gate asks itself" in done.err) == (2, True)
+
+
+def test_a_plan_of_imported_runs_says_what_it_is(tmp_path: Path):
+    desk = Desk(tmp_path, "lm-eval")
+    done = desk.gate("plan", str(desk.config), "--arch", "sm90", "--baselines", str(desk.baselines))
+    assert (done.code, "imported (lm-eval, chat)" in done.out) == (0, True), done.err
+    assert desk.bring("baseline", "--purpose", "baseline").code == 0
+    done = desk.gate("plan", str(desk.config), "--arch", "sm90", "--baselines", str(desk.baselines))
+    assert (done.code, "Traceback" in done.err) == (0, False), done.err

@@ -159,3 +159,26 @@ def test_a_folder_without_logs_and_a_path_that_is_not_there_are_refused(tmp_path
 def test_a_memory_address_is_no_part_of_the_protocol(address: int):
     text = f"<function process_docs at {address:#x}>"
     assert without_addresses({"a": [text]}) == {"a": ["<function process_docs>"]}
+
+
+def test_tasks_of_a_group_that_were_asked_differently_are_refused(log: Path):
+    for path in log.rglob("results_*.json"):
+
+        def edit(value: dict[str, Any]) -> None:
+            other = json.loads(json.dumps(value["configs"]["toy_gpqa"]))
+            other["generation_kwargs"]["temperature"] = 0.5
+            value["configs"]["second"] = other
+            value["n-samples"]["second"] = {"effective": 12}
+            value["group_subtasks"] = {"all": ["toy_gpqa", "second"]}
+
+        change(path, edit)
+    for path in log.rglob("samples_*.jsonl"):
+        shutil.copy(path, path.with_name(path.name.replace("toy_gpqa", "second")))
+    with pytest.raises(RecordError, match="different temperature"):
+        read([log], WANTED._replace(benchmark="all"))
+
+
+def test_an_answer_of_a_log_that_names_no_endpoint_leaves_it_to_the_config(log: Path):
+    for path in log.rglob("results_*.json"):
+        change(path, lambda v: v["config"].update(model="vllm"))
+    assert "endpoint" not in read([log], WANTED).settings
