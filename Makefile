@@ -18,7 +18,7 @@ ENGINE_FLAGS := --engine-command $(ENGINE_VENV)/bin/vllm --model $(TINY_MODEL) -
 	--arch cpu --head-sha $(DEMO_COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak setup engine lock docs clean
+.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak selftest setup engine lock docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 18
@@ -63,7 +63,11 @@ covered: engine node_modules/.installed  ## unit and integration tests, and how 
 end-to-end: engine node_modules/.installed
 	$(BIN)/python -m pytest tests/end_to_end
 
-soak: engine  ## the long proofs: speed, memory, calibration; docs/ holds their figures
+selftest: engine  ## break the embedded engine in every known way: docs/selftest.md
+	$(BIN)/gate selftest $(filter-out --head-sha $(DEMO_COMMIT),$(ENGINE_FLAGS)) --out $(OUT)/selftest
+	cp $(OUT)/selftest/selftest.md docs/selftest.md
+
+soak: engine selftest  ## the long proofs: speed, memory, calibration; docs/ holds their figures
 	$(BIN)/python -m benchmarks.client
 	$(BIN)/python -m benchmarks.store_speed
 	$(BIN)/python -m benchmarks.statistics_speed

@@ -200,7 +200,7 @@ async def _measure_cell(
             progress,
             concurrency=request.concurrency,
             hang_seconds=request.hang_seconds,
-            look=_looks(plan, progress),
+            look=looks_of(plan, progress),
         )
     records.write(records.record_path(outputs.records, plan.spec.cell), record)
     # Not before the record is written. A commit's journal stays: a rerun replays it.
@@ -295,7 +295,7 @@ def _journal(plan: Plan, outputs: Outputs) -> Path:
     return outputs.journal(plan.spec.cell, plan.stream if plan.replays else None)
 
 
-def _looks(plan: Plan, progress: Progress) -> Callable[[RunRecord], NextStep]:
+def looks_of(plan: Plan, progress: Progress) -> Callable[[RunRecord], NextStep]:
     """Look at the record after every block, as `decide_cell` will, show it, and mind `max_minutes`."""
     if plan.reference is None or plan.budget is None:
         raise UsageError("nothing to compare with", where=str(plan.spec.cell))

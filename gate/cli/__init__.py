@@ -38,6 +38,8 @@ app.command()(statistics.boundaries)
 app.command()(statistics.power)
 app.command()(statistics.simulate)
 app.command()(statistics.calibrate)
+app.command()(numerics.compare)
+app.command()(numerics.selftest)
 
 config_app = _group("Validate configs and lists.")
 config_app.command("check")(configs.config_check)

@@ -1,4 +1,4 @@
-"""Commands about the numerics: `baseline probe`."""
+"""Commands about the numerics: `baseline probe`, `compare`, `selftest`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from gate.cli.options import Measuring, Sources, grouped
-from gate.cli.output import progress
+from gate.cli.options import AsJson, Measuring, Sources, grouped
+from gate.cli.output import print_table, progress
+from gate.errors import Exit
 
 
 @grouped
@@ -38,3 +39,56 @@ def baseline_probe(
     )
     for path in collect_probes(measuring.request(paths), collection, progress(quiet=measuring.quiet)):
         typer.echo(path)
+
+
+@grouped
+def selftest(
+    measuring: Measuring,
+    config: Annotated[Path, typer.Option(help="the embedded engine's config")] = Path(
+        "configs/tiny-gpt-oss-w4a8.yaml"
+    ),
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="FAULT", help="only this fault; may be repeated")
+    ] = None,
+    score_minutes: Annotated[
+        float, typer.Option(min=0, help="for each fault's score; 0 leaves the score's test out")
+    ] = 2.0,
+    healthy: Annotated[
+        bool, typer.Option("--healthy/--no-healthy", help="try the healthy variants, too")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Prove on the embedded engine that this gate can fail: break it in every known way, and look."""
+    from gate.files import replace
+    from gate.numerics.drill import Drill, run_selftest
+    from gate.numerics.selftest import render
+
+    drill = Drill(score_minutes, tuple(only or ()), healthy)
+    found = run_selftest(measuring.request([config]), drill, lambda line: typer.echo(line, err=True))
+    replace(measuring.out / "selftest.md", render(found).encode())
+    replace(measuring.out / "selftest.json", (found.model_dump_json(indent=2) + "\n").encode())
+    typer.echo(found.model_dump_json(indent=2) if as_json else render(found))
+    raise typer.Exit(int(Exit.PASS if found.passed else Exit.REGRESSION))
+
+
+@grouped
+def compare(
+    measuring: Measuring,
+    backends: Annotated[list[str], typer.Argument(metavar="BACKEND_A BACKEND_B...", help="two or more")],
+    config: Annotated[Path, typer.Option(help="the config whose backends these are")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare the numbers of a config's backends, pair by pair."""
+    from dataclasses import replace as changed
+
+    from gate.files import replace
+    from gate.numerics.matrix import compare_backends, markdown, table
+
+    request = changed(measuring.request([config]), backends=tuple(backends))
+    found = compare_backends(request, progress(quiet=measuring.quiet or as_json))
+    replace(measuring.out / "compare.md", markdown(found).encode())
+    replace(measuring.out / "compare.json", (found.model_dump_json(indent=2) + "\n").encode())
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        print_table(table(found))

@@ -197,11 +197,17 @@ async def _one(probing: ProbePlan, client: EngineClient, name: str) -> Taken:
 def baseline_of(taken: Sequence[Taken], provenance: dict[str, str]) -> ProbeBaseline:
     """The first probe, and every other one as a healthy comparison with it."""
     first, *others = taken
+    healthy = tuple(healthy_of(first, other) for other in others)
     return ProbeBaseline(
         probe=first.probe,
-        healthy=tuple(healthy_of(first, other) for other in others),
-        provenance=provenance,
+        healthy=healthy,
+        provenance={**provenance, "determinism": determinism(healthy)},
     )
+
+
+def determinism(healthy: Sequence[Healthy]) -> str:
+    """How exactly the engine repeats itself: it bounds what any probe can see."""
+    return "; ".join(f"{h.name}: {h.equal} of {h.positions} positions bitwise equal" for h in healthy)
 
 
 def healthy_of(first: Taken, other: Taken) -> Healthy:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gate.embedded.faults import FAULTS, HEALTHY
 from gate.serving.engine_log import check_evidence
 from gate.serving.launch import LocalProcess
 from gate.serving.server import serve
@@ -193,7 +194,28 @@ def test_an_unknown_sabotage_stops_vllm_before_it_serves(embedded_engine: Embedd
     done = in_engine(embedded_engine, root, ["-c", REGISTER], GATE_SABOTAGE="swap_nibble")
 
     assert done.returncode != 0
-    assert "GATE_SABOTAGE='swap_nibble' is not a sabotage; known: swap_nibbles" in done.stderr
+    assert "GATE_SABOTAGE='swap_nibble' is not a sabotage; known: activation_clamp_lost, " in done.stderr
+
+
+def test_every_described_fault_exists_and_no_other(embedded_engine: EmbeddedEngine, root: Path):
+    code = "import json; from gate_cpu_ocp_mx.sabotage import SABOTAGES; print(json.dumps(sorted(SABOTAGES)))"
+
+    done = in_engine(embedded_engine, root, ["-c", code])
+
+    assert json.loads(done.stdout.splitlines()[-1]) == sorted({**FAULTS, **HEALTHY}), done.stderr
+
+
+def test_every_fault_of_the_experts_changes_what_they_compute_and_is_taken_back(
+    embedded_engine: EmbeddedEngine, root: Path
+):
+    elsewhere = {"kv_value_scale", "window_halved", "sinks_lost", "activation_clamp_lost", "last_expert_lost"}
+    names = [name for name in FAULTS if name not in elsewhere and not name.startswith("decode_")]
+    request = {**STATIC_FP8, "do": "sabotaged", "names": ["", *names, ""]}
+
+    [(healthy, *broken, after)] = probe(embedded_engine, root, request)
+
+    assert healthy == after
+    assert [name for name, output in zip(names, broken, strict=True) if output == healthy] == []
 
 
 def test_a_second_registration_changes_nothing(embedded_engine: EmbeddedEngine, root: Path):

@@ -17,6 +17,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import math
 import os
 import random
 import re
@@ -41,6 +42,8 @@ class Stub:
         self.marker: str = options.marker
         self.delay: float = options.delay
         self.text: str | None = options.text
+        self.drift: float = options.drift
+        self.decode_drift: float = options.decode_drift
         self.fault: str | None = options.fault
         self.first: int | None = None
         self.retry_after: str | None = None
@@ -121,6 +124,41 @@ def reply_to(path: str, model: str, text: str, finish: str, tokens: int) -> dict
     return {"model": model, "choices": [choice], "usage": usage}
 
 
+def listed(context: list[int], own: int | None, drift: float) -> tuple[int, dict[int, float]]:
+    """The likeliest token after a context of ids, and the log-probabilities of 20 and of `own`.
+
+    `drift` is the noise of a logit, the same for the same context.
+    """
+    draw = random.Random(str(context))  # noqa: S311
+    noise = random.Random(f"noise {context}")  # noqa: S311
+    ids = draw.sample(range(1000), 40)
+    ids += [own] if own is not None and own not in ids else []
+    logits = {token: draw.gauss(0, 2) + drift * noise.gauss(0, 1) for token in ids}
+    total = math.log(sum(math.exp(value) for value in logits.values()))
+    ranked = sorted(logits, key=logits.__getitem__, reverse=True)
+    shown = [*ranked[:20], *([own] if own is not None and own not in ranked[:20] else [])]
+    return ranked[0], {token: logits[token] - total for token in shown}
+
+
+def reply_with_logprobs(stub: Stub, body: dict[str, Any]) -> dict[str, Any]:
+    """What vLLM answers where a prompt is token ids and log-probabilities are asked for."""
+    ids: list[int] = body["prompt"]
+    choice: dict[str, Any] = {"index": 0, "text": "", "finish_reason": "length"}
+    if "prompt_logprobs" in body:
+        rows = [listed(ids[:n], ids[n], stub.drift)[1] for n in range(1, len(ids))]
+        shown = [{str(token): {"logprob": lp} for token, lp in row.items()} for row in rows]
+        choice["prompt_logprobs"] = [None, *shown]
+    else:
+        context, tokens, tops = list(ids), [], []
+        for _ in range(body["max_tokens"]):
+            token, row = listed(context, None, stub.drift + stub.decode_drift)
+            tokens.append(f"token_id:{token}")
+            tops.append({f"token_id:{one}": lp for one, lp in row.items()})
+            context.append(token)
+        choice["logprobs"] = {"tokens": tokens, "top_logprobs": tops}
+    return {"model": stub.model, "choices": [choice], "usage": {"completion_tokens": body["max_tokens"]}}
+
+
 async def answer(request: web.Request) -> web.StreamResponse:
     stub = request.app[STATE]
     body = await request.json()
@@ -143,6 +181,8 @@ async def answer(request: web.Request) -> web.StreamResponse:
 async def faulty(  # noqa: PLR0911, PLR0912 - one line a fault
     request: web.Request, stub: Stub, body: dict[str, Any], fault: str | None
 ) -> web.StreamResponse:
+    if isinstance(body.get("prompt"), list):
+        return web.json_response(reply_with_logprobs(stub, body))
     path, text = request.path, text_for(stub, body)
     if fault is not None and fault.isdigit():
         headers = {"Retry-After": stub.retry_after} if stub.retry_after else {}
@@ -282,6 +322,8 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--accuracy", type=float, default=1.0)
     parser.add_argument("--marker", default="right")
     parser.add_argument("--text", help="answer this to everything")
+    parser.add_argument("--drift", type=float, default=0.0, help="noise of a logit, in nats")
+    parser.add_argument("--decode-drift", type=float, default=0.0, help="the same, in continuations only")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--fault", default=os.environ.get("STUB_FAULT"))
     parser.add_argument("--dies-after", type=int, help="requests, then SIGKILL")

@@ -7,6 +7,7 @@ The expected values are worked out by the test, without PyTorch.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -38,10 +39,18 @@ def answer(request: dict) -> object:
                 ).tolist()
             case "experts":
                 return experts(request)
+            case "sabotaged":
+                return [sabotaged(request, name) for name in request["names"]]
     except ValueError as error:
         return str(error)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def sabotaged(request: dict, name: str) -> object:
+    """The same with a kernel that is broken in this way."""
+    os.environ["GATE_SABOTAGE"] = name
+    return experts(request)
 
 
 def experts(request: dict) -> object:

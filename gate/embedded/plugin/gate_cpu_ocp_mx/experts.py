@@ -6,10 +6,9 @@ unit with float32 accumulators does; the activation's output is rounded to the m
 
 from __future__ import annotations
 
-import os
-
 import torch
 import vllm.model_executor.layers.fused_moe.modular_kernel as mk
+from vllm.forward_context import get_forward_context
 from vllm.logger import init_logger
 from vllm.model_executor.layers.fused_moe.activation import MoEActivation
 from vllm.model_executor.layers.fused_moe.config import (
@@ -25,22 +24,12 @@ from vllm.model_executor.layers.quantization.utils.quant_utils import (
 )
 from vllm.platforms import current_platform
 
-from .mxfp4 import PackedWeight, dequantize, round_through_fp8
-from .sabotage import VARIABLE, sabotage_of
+from .attention import decoding
+from .mxfp4 import PackedWeight, round_through_fp8
+from .sabotage import HEALTHY, VARIABLE, Current, Sabotage, weights_of
 
 # vLLM's logger shows only its own names.
 logger = init_logger("vllm.gate_cpu_ocp_mx")
-
-# gpt-oss' gated activation, `MoEActivation.SWIGLUOAI`: openai/gpt-oss, torch/model.py, `swiglu`.
-ALPHA = 1.702
-LIMIT = 7.0
-
-
-def swiglu(gate_up: torch.Tensor) -> torch.Tensor:
-    """(T, 2I) gates and ups, interleaved -> (T, I)."""
-    gate = gate_up[:, 0::2].clamp(max=LIMIT)
-    up = gate_up[:, 1::2].clamp(min=-LIMIT, max=LIMIT)
-    return (up + 1.0) * gate * torch.sigmoid(ALPHA * gate)
 
 
 class CpuMxfp4Experts(mk.FusedMoEExpertsModular):  # type: ignore[misc]  # types are checked without vLLM
@@ -48,8 +37,9 @@ class CpuMxfp4Experts(mk.FusedMoEExpertsModular):  # type: ignore[misc]  # types
 
     def __init__(self, moe_config: FusedMoEConfig, quant_config: FusedMoEQuantConfig) -> None:
         super().__init__(moe_config, quant_config)
-        self._gate_up = torch.empty(0)
-        self._down = torch.empty(0)
+        self._current = Current()
+        self._packed: tuple[PackedWeight, PackedWeight] | None = None
+        self._weights: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @property
     def expects_unquantized_inputs(self) -> bool:
@@ -97,13 +87,10 @@ class CpuMxfp4Experts(mk.FusedMoEExpertsModular):  # type: ignore[misc]  # types
         """Read the packed weights once, through the sabotage if one is asked for."""
         gate_up = PackedWeight(layer.w13_weight.data, self.quant_config.w1_scale.data)
         down = PackedWeight(layer.w2_weight.data, self.quant_config.w2_scale.data)
-        if sabotage := sabotage_of(os.environ):
-            name, break_it = sabotage
-            logger.warning_once("%s=%s: the experts' kernel is broken on purpose.", VARIABLE, name)
-            gate_up, down = break_it(gate_up), break_it(down)
-        # (E, K, N), so that a row of tokens times one of them needs no transpose.
-        self._gate_up = dequantize(gate_up).transpose(1, 2).contiguous()
-        self._down = dequantize(down).transpose(1, 2).contiguous()
+        name, _ = self._current()
+        if name:
+            logger.warning_once("%s=%s: a kernel is broken on purpose.", VARIABLE, name)
+        self._packed = (gate_up, down)
 
     def apply(  # noqa: PLR0917 - vLLM's signature
         self,
@@ -125,23 +112,41 @@ class CpuMxfp4Experts(mk.FusedMoEExpertsModular):  # type: ignore[misc]  # types
     ) -> None:
         """Write the weighted sum of each token's experts, (T, hidden size), into `output`."""
         config = self.quant_config
-        tokens = _rounded(hidden_states.float(), config.a1_scale)
+        name, sabotage = self._current()
+        if sabotage.decode_only and not decoding(get_forward_context().attn_metadata):
+            name, sabotage = "", HEALTHY
+        w_gate_up, w_down = self._dequantized(name, sabotage)
+        if sabotage.routes is not None:
+            topk_weights, topk_ids = sabotage.routes(topk_weights, topk_ids)
+        a1_scale, a2_scale = (config.a1_scale, config.a2_scale) if sabotage.fp8_inputs else (None, None)
+        if sabotage.shared_input_scale:
+            a2_scale = a1_scale
+        tokens = _rounded(hidden_states.float(), a1_scale)
         # The rows of each expert side by side: one product an expert, whatever the batch.
         order = topk_ids.flatten().argsort(stable=True)
         token_of = order // topk_ids.shape[1]
         rows = tokens[token_of]
-        counts = torch.bincount(topk_ids.flatten(), minlength=self._down.shape[0]).tolist()
+        counts = torch.bincount(topk_ids.flatten(), minlength=w_down.shape[0]).tolist()
         results = []
         for expert, group in enumerate(rows.split(counts)):
             if not len(group):
                 continue
-            gate_up = _product(group, self._gate_up[expert], self.w1_bias, expert)
-            inner = swiglu(gate_up).to(hidden_states.dtype).float()
-            inner = _rounded(inner, config.a2_scale)
-            results.append(_product(inner, self._down[expert], self.w2_bias, expert))
+            gate_up = _product(group, w_gate_up[expert], self.w1_bias, expert)
+            inner = sabotage.activation(gate_up).to(hidden_states.dtype).float()
+            inner = _rounded(inner, a2_scale)
+            down_bias = self.w2_bias if sabotage.down_bias else None
+            results.append(_product(inner, w_down[expert], down_bias, expert))
         weights = topk_weights.flatten()[order].float().unsqueeze(1)
         summed = torch.zeros_like(tokens).index_add_(0, token_of, torch.cat(results).mul_(weights))
         output.copy_(summed)
+
+    def _dequantized(self, name: str, sabotage: Sabotage) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both weights as this sabotage reads them, worked out once."""
+        if self._packed is None:
+            raise RuntimeError("the weights were not loaded")
+        if name not in self._weights:
+            self._weights[name] = weights_of(sabotage, *self._packed)
+        return self._weights[name]
 
 
 class CpuEmulationMxfp4Experts(CpuMxfp4Experts):

@@ -11,6 +11,7 @@ import torch
 from vllm.model_executor.layers.fused_moe.oracle import mxfp4 as oracle
 from vllm.model_executor.layers.quantization.quark import quark_moe
 
+from .attention import wrap_attention
 from .experts import CpuEmulationMxfp4Experts, CpuTritonMxfp4Experts
 from .sabotage import sabotage_of
 
@@ -49,6 +50,7 @@ def stand_in() -> None:
             )
         )  # fmt: skip
 
+    wrap_attention()
     kernels.stands_in = True  # type: ignore[attr-defined]  # a mark on a function, read above
     for module in (oracle, quark_moe):
         module.backend_to_kernel_cls = kernels

@@ -1,0 +1,144 @@
+"""The numerics probe from the command line to the exit code, against a stand-in engine in a process."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import CELL, Finished, Project
+
+GOOD = ("--accuracy", "0.6")
+PROBE = "baselines/cpu/stub/default.probe.json"
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose healthy stub has a baseline and a probe."""
+    project = Project(tmp_path_factory.mktemp("stored"))
+    done = project.collect(*GOOD, repeats=64)
+    assert done.code == 0, done.err
+    done = probe(project)
+    assert done.code == 0, done.err
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, stored: Project) -> Project:
+    """The same in a folder of its own."""
+    one = Project(tmp_path)
+    shutil.copytree(stored.folder / "baselines", tmp_path / "baselines")
+    return one
+
+
+def probe(project: Project, *options: str, engine: tuple[str, ...] = GOOD) -> Finished:
+    command = ["baseline", "probe"]
+    return project.gate(command, "--accepted-by", "tester", *options, engine=project.engine(*engine))
+
+
+def run(project: Project, *engine: str) -> tuple[Finished, dict]:
+    done = project.gate(["run"], engine=project.engine(*GOOD, *engine))
+    (cell,) = json.loads((project.folder / "out/report.json").read_text())["cells"]
+    return done, cell
+
+
+def test_a_probe_is_stored_with_its_floor_and_how_exactly_the_engine_repeats_itself(stored: Project):
+    path = stored.folder / PROBE
+    content = json.loads(path.read_text())
+    assert path.stat().st_size <= 200_000
+    assert [one["name"] for one in content["healthy"]] == [
+        *("start 1, concurrency 1", "start 1, concurrency 8"),
+        *("start 2, concurrency 32", "start 2, concurrency 1", "start 2, concurrency 8"),
+    ]
+    assert all(one["equal"] == one["positions"] for one in content["healthy"])
+    assert content["provenance"]["accepted_by"] == "tester"
+    positions = content["healthy"][0]["positions"]
+    repeats = content["provenance"]["determinism"]
+    assert repeats.startswith(f"start 1, concurrency 1: {positions} of {positions} positions bitwise equal")
+
+
+def test_an_unchanged_engine_passes_and_the_report_says_so(project: Project):
+    done, cell = run(project)
+    assert done.code == 0, done.out
+    assert cell["numerics"]["state"] == "unchanged"
+    assert "numerics: numerics unchanged: 0.0 times the noise floor" in done.out
+    assert "numerics unchanged" in (project.folder / "out/report.md").read_text()
+    again = project.check(project.folder / "out/records")
+    assert (again.code, "numerics unchanged" in again.out) == (0, True)
+
+
+@pytest.mark.parametrize(("option", "path"), [("--drift", "prefill"), ("--decode-drift", "decode")])
+def test_a_changed_kernel_beside_an_unchanged_score_passes_and_is_spelled_out(project, option, path):
+    done, cell = run(project, option, "0.1")
+    assert (done.code, cell["verdict"]) == (0, "pass")
+    assert cell["numerics"]["state"] == "changed"
+    if option == "--decode-drift":
+        assert cell["numerics"]["path"] == path
+    assert "score unchanged, numerics changed in" in done.out
+    report = (project.folder / "out/report.md").read_text()
+    assert "score unchanged, numerics changed in" in report
+    assert "gate baseline probe configs/stub.yaml --backend default" in report
+
+
+def test_where_the_config_declares_it_a_drift_is_a_regression(project: Project):
+    project.write_config(gate={"margin": 0.1, "probe": {"on_drift": "fail"}})
+    done, cell = run(project, "--drift", "0.1")
+    assert (done.code, cell["verdict"]) == (1, "regression")
+    assert "the config declares that this fails" in cell["reason"]
+    assert project.check(project.folder / "out/records").code == 1
+
+
+def test_fail_without_a_calibrated_floor_is_refused_before_an_engine_starts(project: Project):
+    (project.folder / PROBE).unlink()
+    project.write_config(gate={"margin": 0.1, "probe": {"on_drift": "fail"}})
+    done = project.gate(["run"], engine=project.engine(*GOOD))
+    assert done.code == 2
+    assert "needs a noise floor from 4 healthy comparisons on this arch: no probe in" in done.err
+    assert not (project.folder / "out/logs").exists()
+
+
+def test_broken_numbers_stop_the_cell_before_a_question_is_asked(project: Project):
+    done, cell = run(project, "--drift", "8")
+    assert (done.code, cell["verdict"]) == (4, "not_measured")
+    assert "which no rounding explains; the evaluation was not started" in cell["reason"]
+    (record,) = (project.folder / "out/records").glob("*.json")
+    content = json.loads(record.read_text())
+    assert (content["generated"], content["failure"]["kind"]) == (0, "numerics")
+
+
+def test_a_probe_of_another_machine_is_not_compared_and_says_why(project: Project):
+    path = project.folder / PROBE
+    content = json.loads(path.read_text())
+    content["probe"]["fingerprint"]["instruction_set"] = "abacus"
+    path.write_text(json.dumps(content))
+    done, cell = run(project)
+    assert (done.code, cell["numerics"]["state"]) == (0, "incomparable")
+    assert "abacus there" in done.out
+
+
+def test_a_stored_probe_is_replaced_only_with_a_reason(project: Project):
+    refused = probe(project, engine=(*GOOD, "--drift", "0.1"))
+    assert refused.code == 2
+    assert "there is a probe already: another one needs a reason" in refused.err
+    done = probe(project, "--reason", "a faster kernel", "--starts", "1", engine=(*GOOD, "--drift", "0.1"))
+    assert done.code == 0, done.err
+    assert json.loads((project.folder / PROBE).read_text())["provenance"]["reason"] == "a faster kernel"
+    _, cell = run(project, "--drift", "0.1")
+    assert cell["numerics"]["state"] == "unchanged"
+
+
+def test_an_engine_that_fell_back_gets_no_probe(project: Project, tmp_path: Path):
+    log = tmp_path / "log"
+    log.write_text("INFO 11-23 21:00:00 [x.py:1] Using 'TRITON' Mxfp4 MoE backend.\n")
+    command = ["baseline", "probe"]
+    done = project.gate(command, "--reason", "r", engine=project.engine(*GOOD, log=log))
+    assert done.code == 4
+    assert f"{CELL}: the engine did not run what the config says: moe: expected EMULATION" in done.err
+
+
+def test_an_unknown_healthy_backend_is_refused(project: Project):
+    done = probe(project, "--reason", "r", "--healthy", "tritn")
+    assert done.code == 2
+    assert "no config here has the cell cpu/stub/tritn" in done.err
