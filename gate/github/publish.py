@@ -1,27 +1,21 @@
-"""`gate publish`: from a report to the comment and the check run, in Actions or anywhere else."""
+"""From a report to the comment and the check run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import NamedTuple
 
 from github.PullRequest import PullRequest
 
-from gate.cells import cells_of
-from gate.check import CheckRequest, check_records
-from gate.errors import UsageError
 from gate.github.acceptance import accepted_on
 from gate.github.checks import CHECK_NAME, CheckRuns
-from gate.github.client import Credentials, Hub, Pace, told
+from gate.github.client import Hub, told
 from gate.github.comment import StickyComment
 from gate.github.hold import Hold
-from gate.github.pulls import SHA, approved_by, require_head
-from gate.github.tracking import track
-from gate.model import Cell, GateReport
+from gate.github.pulls import approved_by, require_head
+from gate.model import GateReport
 from gate.report.comment import Marker, render
-from gate.report.context import Context, Place
+from gate.report.context import Context
 
 
 class Target(NamedTuple):
@@ -97,60 +91,3 @@ def _publish_check(
 
 def _followed(context: Context, marker: Marker | None) -> Context:
     return replace(context, earlier=marker.followed_by(context.head_sha) if marker else ())
-
-
-def _places(request: CheckRequest) -> dict[Cell, Place]:
-    """Where the cells are defined, for annotations: only paths below the repository can have one."""
-    specs = cells_of(request.paths, arch=request.arch, backends=request.backends)
-    return {spec.cell: Place(spec.source, 1) for spec in specs if not Path(spec.source).is_absolute()}
-
-
-@dataclass(frozen=True)
-class PublishRequest:
-    """What the command line asked for; `check` None only announces that a measurement goes on."""
-
-    check: CheckRequest | None
-    repository: str
-    head_sha: str
-    pull: int | None = None
-    details_url: str | None = None
-    check_name: str = CHECK_NAME
-    attested: bool = False
-    track: bool = False
-
-
-def run(
-    request: PublishRequest, environ: Mapping[str, str], pace: Pace | None = None
-) -> tuple[GateReport | None, Published | str]:
-    """Decide again from the records, and post; the report and what was posted.
-
-    Raises:
-        UsageError: the commit is not a whole one, the repository no name, or there is no token.
-        RecordError, ConfigError, BaselineError: a file at hand is wrong.
-        GitHubError: GitHub said no, or the head has moved.
-    """
-    if not SHA.fullmatch(request.head_sha):
-        raise UsageError(
-            f"{request.head_sha[:80]!r} is not a whole commit", hint="give --sha all of its digits"
-        )
-    if request.repository.count("/") != 1 or request.repository.strip("/") != request.repository:
-        raise UsageError(f"{request.repository[:80]!r} is not a repository", hint="give --repo OWNER/NAME")
-    report = None if request.check is None else check_records(request.check)
-    hub = Hub(Credentials.from_environ(environ), request.repository, pace=pace)
-    with told(f"{request.repository}#{request.pull}"):
-        pull = None if request.pull is None else hub.repository.get_pull(request.pull)
-    target = Target(request.head_sha, pull, request.details_url, request.check_name)
-    if report is None:
-        return None, announce(hub, target)
-    report = report.model_copy(update={"commit": request.head_sha})
-    context = Context(
-        head_sha=request.head_sha,
-        details_url=request.details_url,
-        attested=request.attested,
-        places=_places(request.check) if request.check else {},
-        commands=pull is not None,
-    )
-    published = publish(hub, target, report, context)
-    if request.track:
-        track(hub, report, target.head_sha, details_url=target.details_url, check_name=target.check_name)
-    return report, published

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from github import GithubException
 from github.IssueComment import IssueComment
 from github.PullRequest import PullRequest
 
-from gate.cells import cells_of
 from gate.errors import GitHubError, HeadMovedError
 from gate.github.acceptance import accepted_on
 from gate.github.checks import CHECK_NAME, CheckRuns
-from gate.github.client import Credentials, Hub, Pace, told
+from gate.github.client import Hub
 from gate.github.commands import Command, Mistake, matching, parse, unmatched
 from gate.github.comment import sticky_on
 from gate.github.dispatch import Order, Workflows, dispatch, fits
-from gate.github.event import CommentEvent, read_event
+from gate.github.event import CommentEvent
 from gate.github.pulls import SHA, may_write, require_head
 from gate.model import Cell
 from gate.report import escape
@@ -189,34 +187,3 @@ def _answer(hub: Hub, event: CommentEvent, comment: IssueComment, outcomes: Sequ
     lines = "\n".join(f"- {outcome.said}" for outcome in outcomes)
     text = f"{lines}\n\n<sub>[asked by]({comment.html_url}) {escape.code('@' + event.login)}</sub>\n"
     hub.write(lambda: hub.repository.get_issue(event.number).create_comment(text))
-
-
-@dataclass(frozen=True)
-class RespondRequest:
-    """What `mode: command` asks for: the event's file, and the base branch's configs and lists."""
-
-    event: Path
-    paths: tuple[Path, ...]
-    repository: str
-    arch: str | None = None
-    workflows: Workflows = field(default_factory=Workflows)
-    bots: tuple[str, ...] = ()
-    check_name: str = CHECK_NAME
-
-
-def run(request: RespondRequest, environ: Mapping[str, str], pace: Pace | None = None) -> tuple[Outcome, ...]:
-    """Answer the comment that the event is about.
-
-    Raises:
-        UsageError: the event is not one of a comment, or there is no token.
-        ConfigError: a config of the base branch is wrong.
-        GitHubError: GitHub said no.
-    """
-    event = read_event(request.event)
-    specs = cells_of(request.paths, arch=request.arch)
-    settings = Settings(
-        tuple(spec.cell for spec in specs), request.workflows, request.bots, request.check_name
-    )
-    hub = Hub(Credentials.from_environ(environ), request.repository, pace=pace)
-    with told(f"{request.repository}#{event.number}"):
-        return respond(hub, event, settings)

@@ -5,6 +5,7 @@ Nothing of the pull request is checked out or run here; the folder at hand is th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -32,6 +33,8 @@ _HARNESS: Final = ("workflows", "the gate's pin", "more files than GitHub lists"
 
 _TRACKED: Final = ("push", "schedule")
 """What happens without a pull request: what regresses is kept in an issue per config."""
+Fetch = Callable[[Hub, int, Path], Sequence[Path]]
+"""Gets what a run uploaded: of which repository, of which run, where to."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,18 @@ class Reported(NamedTuple):
     check_url: str
 
 
-def report_run(hub: Hub, stage: Stage, event: RunEvent, folder: Path, now: datetime) -> Reported:
+def report_run(
+    hub: Hub, stage: Stage, event: RunEvent, folder: Path, now: datetime, *, fetch: Fetch = fetch_artifacts
+) -> Reported:
     """Announce a run that has begun; decide and post one that has ended, however it ended.
+
+    Args:
+        hub: the repository.
+        stage: what the base branch says.
+        event: the run.
+        folder: where to fetch what it uploaded.
+        now: the clock, with a time zone.
+        fetch: where from.
 
     Raises:
         HeadMovedError: the pull request has another head by now: nothing is posted.
@@ -76,22 +89,23 @@ def report_run(hub: Hub, stage: Stage, event: RunEvent, folder: Path, now: datet
     """
     with told(hub.name):
         pull = _pull(hub, stage, event)
-        target = Target(event.head_sha, pull, event.url, stage.check_name)
+        target = Target(event.head_sha, pull, event.url or None, stage.check_name)
         if event.going_on:
             return Reported(None, None, announce(hub, target))
         changed = None if pull is None else changed_paths(pull)
         specs = cells_of(stage.paths, arch=stage.arch)
         base = Base(specs, stage.baselines, _event(event), changed, stage.fail_on)
-        heads = Heads(event.head_sha, event.base_sha if pull is None else pull.base.sha)
+        base_sha = event.base_sha or (pull.base.sha if pull is not None else "")
+        heads = Heads(event.head_sha, base_sha)
         try:
-            found = redecide(fetch_artifacts(hub, event.run_id, folder), base, heads, now=now)
+            found = redecide(fetch(hub, event.run_id, folder), base, heads, now=now)
         except ArtifactError as error:
             found = refused(error, base, heads, now=now)
     touches = () if pull is None else _touches(stage, changed)
     context = Context(
         head_sha=event.head_sha,
         base_sha=heads.base_sha or None,
-        details_url=event.url,
+        details_url=event.url or None,
         attested=stage.attested and found.in_container and not set(touches) & set(_HARNESS),
         merged=pull is None,
         touches=touches,
@@ -103,7 +117,7 @@ def report_run(hub: Hub, stage: Stage, event: RunEvent, folder: Path, now: datet
     )
     published = publish(hub, target, found.report, context)
     if pull is None and event.measured_on in _TRACKED:
-        track(hub, found.report, event.head_sha, details_url=event.url, check_name=stage.check_name)
+        track(hub, found.report, event.head_sha, details_url=event.url or None, check_name=stage.check_name)
     return Reported(found.report, published, published.check_url)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.github_fake import FakeGitHub
+from tests.support.github_fake.samples import engine, fork_of
 from tests.support.github_fake.state import Pull, Repository
 
 
@@ -22,18 +23,13 @@ def fake(tmp_path: Path) -> Iterator[FakeGitHub]:
 @pytest.fixture
 def repository(fake: FakeGitHub) -> Repository:
     """`org/engine`, where maintainer `mia` may write."""
-    made = fake.repository("org/engine")
-    made.roles |= {"mia": "maintain", "adam": "admin", "wim": "write", "tess": "triage"}
-    return made
+    return engine(fake)
 
 
 @pytest.fixture
 def fork(fake: FakeGitHub, repository: Repository) -> Repository:
     """A contributor's fork with a change on the branch `topic`."""
-    made = fake.repository("contributor/engine", fork_of=repository)
-    made.git.fetch(repository.git, "refs/heads/main", "refs/heads/topic")
-    made.git.commit_files("topic", {"kernel.py": "faster = True\n"})
-    return made
+    return fork_of(fake, repository)
 
 
 @pytest.fixture

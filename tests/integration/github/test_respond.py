@@ -13,15 +13,14 @@ import pytest
 from gate.errors import UsageError
 from gate.github.acceptance import AcceptedCells
 from gate.github.client import ACTIONS_LOGIN
-from gate.github.dispatch import Workflows
 from gate.github.event import CommentEvent, read_event
-from gate.github.respond import Outcome, RespondRequest, Settings, respond, run
+from gate.github.respond import Outcome, Settings, respond
 from gate.model import Cell, Verdict
 from gate.report.comment import Marker
 from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.calls import Reply
 from tests.support.github_fake.state import Pull, Repository
-from tests.support.hubs import AT_ONCE, hub
+from tests.support.hubs import hub
 
 AITER = Cell(arch="gfx950", config="gpt-oss-20b", backend="aiter")
 TRITON = Cell(arch="gfx950", config="gpt-oss-20b", backend="triton")
@@ -275,24 +274,3 @@ def test_an_event_of_another_kind_is_a_sentence(tmp_path: Path, content: str) ->
     path.write_text(content)
     with pytest.raises(UsageError, match="not the event of a comment"):
         read_event(path)
-
-
-def test_the_whole_way_from_the_event_file_to_the_dispatch(
-    fake: FakeGitHub, repository: Repository, pull: Pull, tmp_path: Path
-) -> None:
-    repository.workflows.add("bench.yml")
-    comment = repository.comment(pull.number, "mia", f"/gate rerun @{pull.head}")
-    event = {
-        "action": "created",
-        "issue": {"number": pull.number, "pull_request": {}},
-        "comment": comment | {"user": {"login": "mia", "type": "User"}},
-    }
-    path, config = tmp_path / "event.json", tmp_path / "one.yaml"
-    path.write_text(json.dumps(event))
-    config.write_text("model_name: a/b\nmetric_threshold: 0.5\n")
-    request = RespondRequest(
-        path, (config,), "org/engine", arch="cpu", workflows=Workflows(rerun="bench.yml")
-    )
-    (outcome,) = run(request, {"GITHUB_API_URL": fake.url, "GITHUB_TOKEN": fake.token()}, AT_ONCE)
-    assert outcome.done, outcome
-    assert [d["inputs"]["cells"] for d in repository.dispatches] == ['["cpu/one/default"]']

@@ -30,8 +30,8 @@ class Git:
         self._git("init", "--quiet", "--bare", "--initial-branch", "main")
 
     def commit_files(self, ref: str, files: Mapping[str, str | None], message: str = "change") -> str:
-        """Put files (None: away) on top of a branch, made where it is missing; the new commit."""
-        parent = self.find(f"refs/heads/{ref}")
+        """Put files (None: away) on top of a branch, which begins at main where it is new; the new commit."""
+        parent = self.find(f"refs/heads/{ref}") or self.find("refs/heads/main")
         entries = [
             Entry(path, "100644", None if text is None else self.blob(text.encode()))
             for path, text in files.items()

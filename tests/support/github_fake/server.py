@@ -130,6 +130,9 @@ class FakeGitHub:
                 reply = handler.answer(call) if allowed else Refused(403, NOT_ALLOWED).reply
             except Refused as refused:
                 reply = refused.reply
+            except Exception as error:
+                self.violations.append(f"the fake itself failed at {match.operation.id}: {error!r}")
+                raise
         body = None if reply.body is None else match.operation.fill(reply.status, reply.body)
         for problem in match.operation.problems_of_response(reply.status, body):
             self.violations.append(f"the fake's own answer to {match.operation.id}: {problem}")
