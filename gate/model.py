@@ -464,6 +464,7 @@ class CellResult(Frozen):
     tolerated_loss: float = 0.0
     false_alarms: FalseAlarms | None = None
     threshold: float | None = None
+    old_rule_minimum: float | None = None
     old_rule_passes: bool | None = None
     evidence: Evidence = Evidence()
     evidence_checks: tuple[EvidenceCheck, ...] = ()

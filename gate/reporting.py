@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Final
+
+from pydantic import ValidationError
 
 from gate.decide import DEFAULT_FAIL_ON, STRICT_FAIL_ON, WORST_FIRST, decide_run
 from gate.errors import UsageError
-from gate.files import replace
+from gate.files import Changed, invalid_field, read_bytes, replace
 from gate.fingerprint import gate_version
 from gate.model import CellResult, GateReport, Verdict
 from gate.outputs import Outputs
 from gate.report.badge import render_badge
+from gate.report.html import render_html
 from gate.report.junit import render_junit
 from gate.report.markdown import render_markdown
 from gate.report.schema import report_json
 
+REPORT_LIMIT: Final = 64_000_000
 KNOWN: Final = {verdict.value: verdict for verdict in STRICT_FAIL_ON}
 
 
@@ -85,3 +90,22 @@ def write_report(outputs: Outputs, report: GateReport) -> None:
     replace(outputs.report_markdown, render_markdown(report).encode())
     replace(outputs.report_junit, render_junit(report).encode())
     replace(outputs.badge, render_badge(report).encode())
+
+
+def write_page(source: Path, page: Path) -> None:
+    """Write report.html from a report.json.
+
+    Raises:
+        UsageError: `source` is no report of this version; matplotlib is missing; `page` cannot be written.
+    """
+    data = read_bytes(source, limit=REPORT_LIMIT, error=UsageError)
+    try:
+        report = GateReport.model_validate_json(data)
+    except ValidationError as problem:
+        raise UsageError(
+            invalid_field(problem), where=str(source), hint="give the report.json of a run"
+        ) from problem
+    try:
+        replace(page, render_html(report).encode())
+    except (OSError, Changed) as problem:
+        raise UsageError(f"cannot be written: {problem}", where=str(page)) from problem

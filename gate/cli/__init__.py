@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from gate.bisect import OPTION, BisectExit, exit_of_failure
-from gate.cli import baselines, configs, github, imports, measuring, numerics, runner, statistics
+from gate.cli import baselines, configs, github, imports, measuring, numerics, reports, runner, statistics
 from gate.errors import Exit, GateError
 
 
@@ -29,6 +29,7 @@ app.command()(measuring.plan)
 app.command()(measuring.check)
 app.command()(measuring.merge)
 app.command()(measuring.attest)
+app.command()(reports.report)
 app.command()(github.publish)
 app.command()(baselines.refresh)
 app.command("import")(imports.import_log)

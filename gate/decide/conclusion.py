@@ -92,7 +92,7 @@ def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
     evidence = [float(look.evidence) for look in course.looks]
     difference = float(last.difference)
     asked = plan.asked(number)
-    old_rule = None if record.threshold is None else not score < record.threshold - tolerance
+    minimum = None if record.threshold is None else record.threshold - tolerance
     return {
         "score": score,
         "baseline_score": float(plan.correct[asked].mean() / plan.repeats),
@@ -108,7 +108,8 @@ def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
         "invalid_rate": float(tally.invalid.sum()) / used,
         "looks": looks_taken(plan, course),
         "anchor": reference.anchor and against_anchor(tally, reference.anchor, budget.terms),
-        "old_rule_passes": old_rule,
+        "old_rule_minimum": minimum,
+        "old_rule_passes": None if minimum is None else not score < minimum,
         "notes": (*_notes(budget, plan, number), *_flips(measured, tally), *warnings(tally, reference)),
     }
 
