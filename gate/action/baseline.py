@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gate.action import inputs
 from gate.action.run import Gate, Inputs
 from gate.action.runner import Runner
 from gate.errors import Exit
+
+if TYPE_CHECKING:
+    from gate.github.client import Pace
 
 DEFAULT_REPEATS = "32"
 
@@ -40,7 +44,7 @@ def collect(environ: Mapping[str, str], gate: Gate) -> int:
     return code
 
 
-def accept(environ: Mapping[str, str], write: Callable[[str], object]) -> int:
+def accept(environ: Mapping[str, str], write: Callable[[str], object], pace: Pace | None = None) -> int:
     """Open the pull request with what was collected, and record the acceptance; return the step's exit code.
 
     Raises:
@@ -53,7 +57,7 @@ def accept(environ: Mapping[str, str], write: Callable[[str], object]) -> int:
 
     runner = Runner(environ)
     order = read_order(inputs.event_path(environ))
-    hub = Hub(Credentials.from_environ(environ), environ.get("GITHUB_REPOSITORY", ""))
+    hub = Hub(Credentials.from_environ(environ), environ.get("GITHUB_REPOSITORY", ""), pace=pace)
     folder = Path(environ.get("RUNNER_TEMP", "")) / "gate-baseline"
     artifacts = fetch_artifacts(hub, int(environ.get("GITHUB_RUN_ID") or 0), folder)
     collected = Collected(

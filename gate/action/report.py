@@ -13,8 +13,8 @@ from gate.decide import STRICT_FAIL_ON
 from gate.errors import Exit, HeadMovedError
 from gate.github.client import Credentials, Hub, Pace
 from gate.github.run_event import read_run_event
-from gate.github.second_stage import Reported, Stage, report_run
-from gate.model import Verdict
+from gate.github.second_stage import Stage, report_run
+from gate.model import GateReport, Verdict
 from gate.report.markdown import render_markdown
 from gate.report.schema import report_json
 from gate.reporting import fail_on_verdicts
@@ -49,7 +49,7 @@ def run(environ: Mapping[str, str], write: Callable[[str], object], pace: Pace |
     if found.report is None or found.published is None:
         write(f"announced: {found.check_url}")
         return Exit.PASS
-    runner.output(_outputs(found, folder))
+    runner.output(_outputs(found.report, folder) | {"conclusion": found.published.conclusion})
     runner.summary((folder / "report.md").read_text(encoding="utf-8"))
     write(f"{found.report.verdict.value}: the check concluded {found.published.conclusion}")
     return Exit.PASS
@@ -74,11 +74,8 @@ def stage_of(environ: Mapping[str, str]) -> Stage:
     )
 
 
-def _outputs(found: Reported, folder: Path) -> dict[str, str]:
+def _outputs(report: GateReport, folder: Path) -> dict[str, str]:
     """The step's outputs; the reports are written for whoever wants to keep them."""
-    report, published = found.report, found.published
-    if report is None or published is None:
-        return {}
     report_file, markdown_file = folder / "report.json", folder / "report.md"
     report_file.write_text(report_json(report), encoding="utf-8")
     markdown_file.write_text(render_markdown(report), encoding="utf-8")
@@ -88,5 +85,4 @@ def _outputs(found: Reported, folder: Path) -> dict[str, str]:
         "failed-cells": json.dumps(failed, separators=(",", ":")),
         "report-json": str(report_file),
         "report-md": str(markdown_file),
-        "conclusion": published.conclusion,
     }

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from gate import cli
 from gate.action import __main__ as entry
-from gate.action import command, plan, report
+from gate.action import baseline, command, plan, report
 from gate.errors import Exit, UsageError
-from tests.support.act import outputs_of
+from tests.support.act import git, outputs_of
 from tests.support.base_branch import BaseBranch, artifact
 from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.state import Pull, Repository
 from tests.support.hubs import AT_ONCE
+from tests.support.measured import fingerprint, run_record
 
 GATE = ".github/workflows/gate.yml"
 
@@ -187,6 +190,60 @@ def test_a_command_is_done_and_answered(fake, repository, pull, branch, tmp_path
     (dispatched,) = repository.dispatches
     assert dispatched["inputs"]["head-sha"] == pull.head
     assert json.loads(dispatched["inputs"]["cells"]) == ["gfx950/c/aiter"]
+
+
+def test_a_collection_is_one_run_of_fixed_size_of_the_accepted_head(fake, tmp_path):
+    step = Step(fake, tmp_path / "step", "workflow_dispatch", {})
+    given = {"REASON": "it is meant", "ACCEPTED_BY": "mia", "HEAD_SHA": "1" * 40, "BACKENDS": "aiter"}
+    asked: list[list[str]] = []
+    environ = step.environ | {f"GATE_INPUT_{name}": value for name, value in given.items()}
+    assert baseline.collect(environ, lambda words: asked.append(list(words)) or 3) == 3
+    (words,) = asked
+    assert words[:2] == ["baseline", "collect"]
+    assert words[-2:] == ["--", "configs/c.yaml"]
+    options = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--"}
+    known = typer.main.get_command(cli.app).commands["baseline"].commands["collect"].params
+    assert options <= {option for parameter in known for option in parameter.opts}
+    assert {"--repeats=32", "--reason=it is meant", f"--accepted-head={'1' * 40}"} <= set(words)
+    assert step.outputs["records"] == str(tmp_path / "step/gate-out/run-1/records")
+
+
+def test_what_was_collected_becomes_a_pull_request(
+    fake, repository, pull, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    branch = BaseBranch(tmp_path / "base")
+    listed = [path for path in branch.folder.rglob("*") if path.is_file()]
+    files = {path.relative_to(branch.folder).as_posix(): path.read_text() for path in listed}
+    repository.git.commit_files("main", files)
+    git(tmp_path, "clone", "--quiet", str(repository.git.folder), "checkout")
+    monkeypatch.chdir(tmp_path / "checkout")
+    spec = branch.specs[0]
+    told = {"commit": pull.head, "dirty": "false", "tree": "7" * 40, "gate_version": "0.1.0"}
+    told["date"] = "2026-11-24T10:00:00+00:00"
+    mark = fingerprint(branch.questions, cell=spec.cell)
+    record = run_record(
+        77, total=60, repeats=32, cell=spec.cell, fingerprint=mark, provenance=told, accuracy=0.5
+    )
+    run = repository.add_run(pull.head, ".github/workflows/gate-baseline.yml", repository, "main")
+    repository.add_artifact(run, "gate-records-a", artifact(tmp_path / "a.zip", record).read_bytes())
+    inputs = {"pull-request": str(pull.number), "head-sha": pull.head, "cells": f'["{spec.cell}"]'}
+    event = {"inputs": inputs | {"requested-by": "mia", "reason": "it rounds otherwise"}}
+    step = Step(fake, tmp_path / "step", "workflow_dispatch", event)
+    environ = step.environ | {"GITHUB_RUN_ID": str(run["id"])}
+    assert baseline.accept(environ, step.log.append, AT_ONCE) == Exit.PASS
+    (opened,) = [found for found in repository.pulls.values() if found.number != pull.number]
+    assert repository.git.changed("refs/heads/main", opened.head) == ["baselines/gfx950/c/aiter.json"]
+    assert step.outputs["pull-request-url"].endswith(f"/pull/{opened.number}")
+
+
+@pytest.mark.parametrize("token", ["", "ghs_canary"])
+def test_a_baseline_step_says_what_it_misses(token, capsys, tmp_path):
+    files = {"GITHUB_OUTPUT": str(tmp_path / "o"), "GITHUB_STEP_SUMMARY": str(tmp_path / "s")}
+    environ = {"GATE_INPUT_MODE": "baseline", "GATE_GITHUB_TOKEN": token, **files}
+    assert entry.main(environ) == Exit.USAGE
+    said = capsys.readouterr().out
+    assert ("GITHUB_EVENT_PATH is not set" if token else "configs is empty") in said
+    assert "canary" not in said
 
 
 def test_the_job_that_runs_an_engine_refuses_a_token(capsys):
