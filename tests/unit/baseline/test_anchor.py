@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from gate.baseline.anchor import move_anchor, pinned
 from gate.baseline.collect import Terms, add_run
 from gate.baseline.pool import NOT_POOLED, anchor_of
 from gate.baseline.store import baseline_path, load, parse, render, save
+from gate.cli import app
 from gate.errors import BaselineError, UsageError
 from gate.model import Baseline, Cell
 from tests.support.measured import CELL, PROVENANCE, baseline, fingerprint, question_ids, run_record
@@ -93,3 +95,19 @@ def test_one_cell_at_a_time(tmp_path: Path) -> None:
         move_anchor(tmp_path, "aiter", (), **SAID)
     with pytest.raises(BaselineError, match="holds no baseline of a cell like 'emulation'"):
         move_anchor(tmp_path, "emulation", (), **SAID)
+
+
+def test_the_command_says_what_is_pinned_and_the_store_stays_sound(tmp_path: Path) -> None:
+    save(baseline_path(tmp_path, CELL), LOWER, replaces=None)
+    here = ["--baselines", str(tmp_path)]
+
+    def told(*words: str) -> str:
+        done = CliRunner().invoke(app, ["baseline", *words, *here])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    said = told("anchor", "aiter", LOWER.runs[0].id, "--reason", "where we began", "--accepted-by", "alice")
+    assert said == f"{baseline_path(tmp_path, CELL)}: anchor {LOWER.runs[0].id}\n"
+    assert "1 files, 0 wrong" in told("verify")
+    score = sum(LOWER.runs[0].correct) / 240
+    assert f"  {score:.4f}  " in told("show", "aiter")
