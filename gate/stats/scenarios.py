@@ -67,8 +67,12 @@ def chances(scenario: Scenario) -> tuple[Floats, Floats]:
     """
     mean, within, q = scenario.accuracy, scenario.within, scenario.questions
     if not 0 < within < mean * (1 - mean):
+        most = mean * (1 - mean)
         raise StatisticsError(
-            f"W = {within} with accuracy {mean}", hint=f"W lies between 0 and {mean * (1 - mean):.3f}"
+            f"no question set has W = {within:.4g} with accuracy {mean:.4g}",
+            hint=f"W lies between 0 and {most:.3f}"
+            if most > 0
+            else "where all answers are right, or all wrong, nothing varies and there is nothing to simulate",
         )
     if not 0 <= scenario.drop < (1 - mean if scenario.change is Change.IMPROVEMENT else mean):
         raise StatisticsError(f"a change of {scenario.drop} from {mean} is not possible")

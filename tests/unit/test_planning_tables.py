@@ -229,3 +229,26 @@ def test_baseline_percentiles_and_the_old_rule_are_in_table_and_json(
     shown = printed(capsys, "power", *REFERENCE)
     assert "old rule fails" in shown
     assert all(f"{quantile} quantile" in shown for quantile in ("50%", "90%", "99%"))
+
+
+@pytest.mark.parametrize("every", ["1", "0"])
+def test_an_all_right_or_all_wrong_baseline_is_told_that_nothing_varies(
+    every: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    from gate.baseline.collect import add_run
+    from gate.baseline.store import baseline_path, save
+    from tests.support.measured import CELL, run_record
+
+    record = run_record(1, total=60, repeats=8)
+    rows = tuple(every * 60 for _ in range(8))
+    finish = tuple("s" * 60 for _ in range(8))
+    path = baseline_path(tmp_path, CELL)
+    stored = add_run(
+        None,
+        record.model_copy(update={"outcomes": rows, "finish": finish}),
+        accepted_by="octocat",
+        reason="first",
+        date="2026-11-23",
+    )
+    save(path, stored, replaces=None)
+    assert "nothing varies" in refused(capsys, str(path), "--margin", "0.2")

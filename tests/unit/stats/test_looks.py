@@ -111,6 +111,17 @@ def test_nothing_is_nan_and_p_lies_above_zero_and_up_to_one(data, margin, tolera
 
 
 @settings(deadline=None)
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.data())
+def test_all_right_and_all_wrong_questions_give_numbers_even_one_at_a_time(total, n, m, data):
+    """k in {0, n}, s in {0, m}, down to a single question and a single sample."""
+    ends = st.lists(st.booleans(), min_size=total, max_size=total)
+    k, s = n * np.array(data.draw(ends)), m * np.array(data.draw(ends))
+    look = look_statistics(k, n, s, m, margin=0.1)
+    assert not any(np.isnan(float(x)) for x in look if x is not None)
+    assert 0 < float(look.p_regression) <= 1
+
+
+@settings(deadline=None)
 @given(counts(min_repeats=2))
 def test_many_looks_at_once_are_the_looks_one_by_one(data):
     k, n, s, m = data
