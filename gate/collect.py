@@ -225,6 +225,12 @@ def _repeats(collection: Collection, stored: Baseline | None, spec: CellSpec) ->
             where=str(spec.cell),
             hint="give --repeats 2 or more (32 are a good size); 1 is for temperature 0",
         )
+    if collection.repeats is not None and collection.repeats > 1 and spec.sampling.temperature == 0:
+        raise UsageError(
+            "the repeats of a greedy answer in one run are copies, which would count as samples",
+            where=str(spec.cell),
+            hint="give --repeats 1; several runs (--runs) show how often one build's answers flip",
+        )
     if collection.repeats is not None:
         return collection.repeats
     if stored is None:

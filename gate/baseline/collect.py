@@ -175,6 +175,11 @@ def _reasons_to_refuse(record: RunRecord) -> Iterator[str]:
         )
     if record.failure is not None:
         yield f"the run failed ({record.failure.kind}): {record.failure.message}"
+    if record.fingerprint.temperature == 0 and record.max_repeats > 1:
+        yield (
+            "its answers are greedy, and the repeats of a greedy answer in one run are copies that would "
+            f"count as samples: measure runs of 1 repeat, not {record.max_repeats}"
+        )
     if len(record.outcomes) != record.max_repeats:
         yield f"the run is incomplete: {len(record.outcomes)} of the {record.max_repeats} declared repeats"
     if missing := sum(row.count(Outcome.NOT_ASKED) for row in (*record.outcomes, *record.finish)):

@@ -115,6 +115,7 @@ def fixed_budget(
     try:
         design, accuracy = _design(reference, settings, family_size)
         _check_margin(accuracy, settings.margin, chance)
+        _check_copies(design, repeats)
         return _budget(reference, settings, design, repeats, needed=repeats, margin=settings.margin)
     except StatisticsError as error:
         where = str(reference.fingerprint.cell)
@@ -227,6 +228,14 @@ def _needed(design: Design, margin: float, accept_wider: bool) -> int:
     if design.greedy and accept_wider:
         return planning.repeats_for(design, margin) or planning.MOST_REPEATS
     return planning.budget_for(design, margin)
+
+
+def _check_copies(design: Design, repeats: int) -> None:
+    if design.greedy and repeats > 1:
+        raise StatisticsError(
+            f"{repeats} repeats of greedy answers: copies in one run would count as samples",
+            hint="import a run of one repeat",
+        )
 
 
 def _check_margin(accuracy: float, margin: float, chance: float) -> None:

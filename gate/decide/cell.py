@@ -66,7 +66,8 @@ def decide_cell(
     if failed:
         return _with(base, Verdict.NOT_MEASURED, something_else_ran(failed), _AFTER_FAILURE["evidence"])
     if reference is None:
-        return base.model_copy(update=_no_baseline(record.cell))
+        greedy = record.fingerprint.temperature == 0
+        return base.model_copy(update=_no_baseline(record.cell, repeats=1 if greedy else 32))
     differences = _differences(record, reference)
     if differences:
         return _incomparable(base, differences)
@@ -141,12 +142,12 @@ def _with(base: CellResult, verdict: Verdict, reason: str, next_step: str) -> Ce
     return base.model_copy(update={"verdict": verdict, "reason": reason, "next_step": next_step})
 
 
-def _no_baseline(cell: Cell) -> dict[str, Any]:
+def _no_baseline(cell: Cell, repeats: int = 32) -> dict[str, Any]:
     return {
         "verdict": Verdict.NO_BASELINE,
         "reason": f"no baseline is stored for {cell}",
         "next_step": (
-            f"gate baseline collect configs/{cell.config}.yaml --backend {cell.backend} --repeats 32"
+            f"gate baseline collect configs/{cell.config}.yaml --backend {cell.backend} --repeats {repeats}"
         ),
     }
 

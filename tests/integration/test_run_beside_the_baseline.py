@@ -74,4 +74,6 @@ def test_one_repeat_of_sampled_answers_is_refused_before_an_engine_starts(tmp_pa
     done = sampled.collect("--accuracy", "0.6", repeats=1)
     assert done.code == 2
     assert "1 is for temperature 0" in done.err
+    sampled.write_config(sampling={"temperature": 0})
+    assert "give --repeats 1" in sampled.collect("--accuracy", "0.6", repeats=4).err
     assert not (sampled.folder / "out/run-1/logs").exists()

@@ -126,3 +126,10 @@ def test_nobody_accepts_without_name_and_reason(field: str) -> None:
 def test_a_date_is_year_month_day() -> None:
     with pytest.raises(BaselineError, match="YYYY-MM-DD"):
         add_run(None, run_record(1), **(ACCEPTED | {"date": "23/11/2026"}))
+
+
+def test_copies_of_greedy_answers_are_no_samples() -> None:
+    greedy = fingerprint(question_ids(30), temperature=0.0)
+    with pytest.raises(BaselineError, match="runs of 1 repeat, not 4"):
+        run_of(run_record(1, fingerprint=greedy))
+    assert run_of(run_record(1, repeats=1, fingerprint=greedy)).repeats == 1

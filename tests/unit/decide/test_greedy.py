@@ -6,6 +6,7 @@ from scipy import stats as scipy_stats
 
 from gate.config import GateSettings
 from gate.decide import decide_cell, next_step, plan_budget
+from gate.decide.budget import fixed_budget
 from gate.errors import StatisticsError
 from gate.model import Anchor, Confirmation, Evidence, Verdict
 from tests.support.measured import calibration
@@ -151,6 +152,17 @@ def test_the_anchor_of_a_greedy_cell_is_tested_exactly(world_of):
         a > k for a, k, c in zip(higher, pinned.reference.correct, run.outcomes[0], strict=True) if c != "."
     )
     assert result.anchor.p_value == pytest.approx(0.5**given_up)
+
+
+def test_a_fixed_run_of_copies_is_refused(greedy):
+    with pytest.raises(StatisticsError, match="copies in one run would count as samples"):
+        fixed_budget(greedy.reference, SETTINGS, 2, family_size=1)
+    assert fixed_budget(greedy.reference, SETTINGS, 1, family_size=1).terms.greedy
+
+
+def test_the_command_that_makes_a_greedy_baseline_asks_for_one_repeat(greedy):
+    result = decide_cell(record(greedy), None, settings=greedy.settings, family_size=1)
+    assert result.next_step.endswith("--repeats 1")
 
 
 def test_two_repeats_of_a_greedy_question_are_too_many(greedy):
