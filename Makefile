@@ -69,6 +69,7 @@ selftest: engine  ## break the embedded engine in every known way: docs/selftest
 
 soak: engine selftest  ## the long proofs: speed, memory, calibration; docs/ holds their figures
 	$(BIN)/python -m benchmarks.client
+	$(BIN)/python -m benchmarks.kill_loop
 	$(BIN)/python -m benchmarks.store_speed
 	$(BIN)/python -m benchmarks.statistics_speed
 	$(BIN)/python -m benchmarks.simulate_table

@@ -143,15 +143,6 @@ class DockerContainer:
         """The client's environment; values of `--env NAME` are taken from it, so none is in `ps`."""
         return {**client_environment(self.outer), **self._inside()}
 
-    def python(self) -> list[str]:
-        """A command prefix that runs the image's Python as the engine would run, without model or socket."""
-        return [
-            *(*self.docker, "run", "--rm", "--pull", "never", "--network", "none", "--user", self.user),
-            *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", *self._devices()),
-            *(part for name in sorted(self._inside()) for part in ("--env", name)),
-            *("--entrypoint", "python3", self.image),
-        ]
-
     def cleanup(self) -> list[list[str]]:
         """Remove the container by name, running or not: killing the client does not stop it."""
         return [[*self.docker, "rm", "--force", self.name]]
@@ -198,8 +189,10 @@ def client_environment(outer: Mapping[str, str]) -> dict[str, str]:
     """What the container engine's client needs of the surrounding environment."""
     client = {name: outer[name] for name in _CLIENT if name in outer}
     host = {k: v for k, v in inherited(outer).items() if k in ("PATH", "USER", "LOGNAME")}
-    if "HOME" in outer and "DOCKER_CONFIG" not in client:
-        client["DOCKER_CONFIG"] = str(Path(outer["HOME"]) / ".docker")
+    folder = Path(outer.get("HOME", "/")) / ".docker"
+    # HOME will be the container's. Podman takes a folder without the file for an error.
+    if "DOCKER_CONFIG" not in client and (folder / "config.json").is_file():
+        client["DOCKER_CONFIG"] = str(folder)
     return {**host, **client}
 
 

@@ -57,7 +57,7 @@ _NAME: Final = r"[A-Z][A-Z0-9_]*"
 SHAPES: Final = (
     LineShape(
         re.compile(rf"^Using '(?P<moe>{_NAME})' Mxfp4 MoE backend\."),
-        "0.22.1 (seen on an H200, log not kept), 0.32.0 oracle/mxfp4.py (real, CPU)",
+        "0.22.1 (real, H100), 0.32.0 oracle/mxfp4.py (real, CPU)",
     ),
     LineShape(
         re.compile(rf"^Using '?(?P<moe>{_NAME})'? (?:Fp8|NvFp4|Int8|MxFp8|Unquantized) MoE backend"),
@@ -94,7 +94,7 @@ SHAPES: Final = (
     ),
     LineShape(
         re.compile(rf"^Using (?P<attention>{_NAME}) (?:attention )?backend out of potential backends: "),
-        "0.22.1 (seen on an H200, log not kept), 0.32.0 platforms/{rocm,cuda}.py (reconstructed)",
+        "0.22.1 (real, H100), 0.32.0 platforms/{rocm,cuda}.py (reconstructed)",
     ),
     LineShape(
         re.compile(rf"^Using (?:AttentionBackendEnum\.)?(?P<attention>{_NAME}) backend\.$"),

@@ -51,11 +51,17 @@ def test_the_whole_command(model):
     assert not {"PATH", "GITHUB_TOKEN"} & set(names)
 
 
-def test_values_travel_in_the_clients_environment_and_its_settings_stay_the_users():
-    environment = container(env={"VLLM_ROCM_USE_AITER": "1"}).environment()
+def test_values_travel_in_the_clients_environment_and_its_settings_stay_the_users(tmp_path):
+    outer = {"PATH": "/usr/bin", "HOME": str(tmp_path), "GITHUB_TOKEN": "x"}
+    made = container(env={"VLLM_ROCM_USE_AITER": "1"}, outer=outer)
+    # Podman refuses a folder that has no config.json.
+    assert "DOCKER_CONFIG" not in made.environment()
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_text("{}")
+    environment = made.environment()
     assert environment["VLLM_ROCM_USE_AITER"] == "1"
     assert environment["HOME"] == "/tmp"  # noqa: S108
-    assert environment["DOCKER_CONFIG"] == "/home/u/.docker"
+    assert environment["DOCKER_CONFIG"] == str(tmp_path / ".docker")
     assert environment["PATH"] == "/usr/bin"
     assert "GITHUB_TOKEN" not in environment
 

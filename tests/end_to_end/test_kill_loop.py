@@ -1,0 +1,18 @@
+"""`kill -9` of the real engine's own processes: two random moments here, twenty in `make soak`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import EmbeddedEngine
+
+
+def test_killing_the_engine_falsifies_no_sample_and_leaves_nothing(
+    embedded_engine: EmbeddedEngine, root: Path, tmp_path: Path
+):
+    command = [sys.executable, "-m", "benchmarks.kill_loop", "--rounds", "2", "--seed", "2"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ", 0 faults" in done.stdout
