@@ -140,18 +140,30 @@ def listed(context: list[int], own: int | None, drift: float) -> tuple[int, dict
     return ranked[0], {token: logits[token] - total for token in shown}
 
 
+def sabotage() -> tuple[float, float]:
+    """What a drill has broken now: noise of a logit in both paths, and in continuations only."""
+    path = os.environ.get("GATE_SABOTAGE_FILE")
+    name = Path(path).read_text() if path else ""
+    if name.startswith("decode_"):
+        return 0.0, 0.3
+    return {"": 0.0, "swap_nibbles": 8.0, "bf16": 0.02, "bf16_activations": 0.01}.get(name, 0.3), 0.0
+
+
 def reply_with_logprobs(stub: Stub, body: dict[str, Any]) -> dict[str, Any]:
     """What vLLM answers where a prompt is token ids and log-probabilities are asked for."""
     ids: list[int] = body["prompt"]
+    both, decode = (
+        mine + broken for mine, broken in zip((stub.drift, stub.decode_drift), sabotage(), strict=True)
+    )
     choice: dict[str, Any] = {"index": 0, "text": "", "finish_reason": "length"}
     if "prompt_logprobs" in body:
-        rows = [listed(ids[:n], ids[n], stub.drift)[1] for n in range(1, len(ids))]
+        rows = [listed(ids[:n], ids[n], both)[1] for n in range(1, len(ids))]
         shown = [{str(token): {"logprob": lp} for token, lp in row.items()} for row in rows]
         choice["prompt_logprobs"] = [None, *shown]
     else:
         context, tokens, tops = list(ids), [], []
         for _ in range(body["max_tokens"]):
-            token, row = listed(context, None, stub.drift + stub.decode_drift)
+            token, row = listed(context, None, both + decode)
             tokens.append(f"token_id:{token}")
             tops.append({f"token_id:{one}": lp for one, lp in row.items()})
             context.append(token)
