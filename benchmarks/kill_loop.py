@@ -88,7 +88,6 @@ class Watched:
         config = out.parent / "configs" / CONFIG.name
         config.parent.mkdir(exist_ok=True)
         config.write_text(CONFIG.read_text().replace("margin: 0.05", "margin: 0.1"))
-        self.journal = out / "journals" / f"{STEM}.jsonl"
         self.log = out / "logs" / f"{STEM}.restart-1.log"
         self.process = subprocess.Popen(
             [
@@ -117,9 +116,13 @@ class Watched:
         """The engine's own named processes that run now."""
         return [p for p in self._seen.values() if title(p).startswith("VLLM::")]
 
+    def journal(self) -> bytes:
+        """The journal of the commit so far; the folder is fresh, so there is only one."""
+        return b"".join(path.read_bytes() for path in self.out.glob(f"journals/{STEM}@*.jsonl"))
+
     def sampled(self) -> int:
         """Samples in the journal."""
-        return max(0, self.journal.read_bytes().count(b"\n") - 1) if self.journal.exists() else 0
+        return max(0, self.journal().count(b"\n") - 1)
 
     def left(self) -> tuple[str, ...]:
         """Processes that outlived gate."""
@@ -180,7 +183,7 @@ def _round(
     code = watched.process.wait()
     record = json.loads((watched.out / "records" / f"{STEM}.json").read_text())
     report = json.loads((watched.out / "report.json").read_text())
-    lines = watched.journal.read_text().splitlines()[1:]
+    lines = watched.journal().splitlines()[1:]
     samples = {(s["q"], s["r"]): s["o"] for s in map(json.loads, lines)}
     return Round(
         moments=moments,
