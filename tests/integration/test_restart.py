@@ -44,7 +44,8 @@ def run(project: Project, *engine: str, options: tuple[str, ...] = ()) -> Finish
 def stubs_of(project: Project) -> list[psutil.Process]:
     """Engines of this project that still run."""
     model = str(project.model)
-    return [p for p in psutil.process_iter() if p.is_running() and model in " ".join(p.cmdline() or [])]
+    # Another program's process that just ended has no command line any more: then it is None.
+    return [p for p in psutil.process_iter(["cmdline"]) if model in " ".join(p.info["cmdline"] or [])]
 
 
 def record(project: Project, out: str = "out") -> dict[str, Any]:
