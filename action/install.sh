@@ -48,7 +48,7 @@ clean_environment() {
 content_key() {
   local sources
   cd "$action"
-  sources=$(find requirements/gate.txt pyproject.toml gate -type f -not -name '*.pyc' -print0 \
+  sources=$(find requirements/gate.txt pyproject.toml gate configs examples baselines/.gitattributes -type f -not -name '*.pyc' -print0 \
     | LC_ALL=C sort -z | xargs -0 sha256sum)
   { echo "$sources"; "$python" -I -c 'import sys; print(sys.version, sys.executable)'; } | sha256sum | cut -c 1-16
 }

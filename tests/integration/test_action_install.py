@@ -112,7 +112,16 @@ def script(path: Path, text: str) -> None:
 
 def copy_of_the_action(to: Path) -> Path:
     """What the installer needs of this repository, for a test to change."""
-    for name in ("action", "gate", "pyproject.toml", "README.md", "LICENSE"):
+    for name in (
+        "action",
+        "gate",
+        "configs",
+        "examples",
+        "baselines",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+    ):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -197,6 +206,11 @@ def test_gate_is_installed_once_a_job_and_never_into_the_engines_environment(tmp
         check=True,
     )
     assert Path(where.stdout).is_relative_to(first.python.parent.parent)
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    pin = f"acme/vllm-eval-gate@{'1' * 40}"
+    subprocess.run([first.python, "-I", "-m", "gate", "init", repository, "--gate", pin], check=True)
+    assert (repository / ".github/workflows/gate.yml").is_file()
     consistent = subprocess.run(
         [first.python, "-I", "-m", "pip", "check"], capture_output=True, text=True, check=False
     )
