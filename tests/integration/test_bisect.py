@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -116,5 +117,6 @@ def test_two_builds_in_one_place_never_share_a_sequence(project: Project, tmp_pa
 
 
 def test_outside_a_repository_the_bisect_is_stopped(project: Project):
+    shutil.rmtree(project.folder / ".git")
     done = project.gate(["run"], "--bisect", engine=project.engine())
     assert (done.code, "git knows no commit" in done.err) == (128, True)
