@@ -1,4 +1,4 @@
-"""The reference pages, written from the code: the command line, a config's keys, the action, report.json.
+"""The reference pages, written from the code: the command line, a config's keys, the action, errors.
 
 They cannot be out of date, because nobody writes them; what has no words in the code stops the build.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from messages import page as errors
 from typer.main import get_command
 
 from gate.cli import app
@@ -28,7 +29,13 @@ def write_reference(folder: Path) -> None:
         ValueError: a command, an option, an input or an output says nothing about itself.
     """
     folder.mkdir(exist_ok=True)
-    pages = {"cli.md": cli(), "config.md": config(), "action.md": action(), "report.md": report()}
+    pages = {
+        "cli.md": cli(),
+        "config.md": config(),
+        "action.md": action(),
+        "report.md": report(),
+        "errors.md": errors(),
+    }
     for name, text in pages.items():
         (folder / name).write_text(HEADING + text, encoding="utf-8")
 

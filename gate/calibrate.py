@@ -183,7 +183,11 @@ def _records(path: Path, cell: Cell) -> list[RunRecord]:
     name = records.record_path(path, cell).name
     found = [records.read(file) for file in sorted(path.rglob(name))]
     if not found:
-        raise UsageError(f"holds no run records of {cell} ({name})", where=str(path))
+        raise UsageError(
+            f"holds no run records of {cell} ({name})",
+            where=str(path),
+            hint="give the folder that `gate baseline collect --out` wrote for this cell",
+        )
     return found
 
 

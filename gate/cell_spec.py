@@ -89,7 +89,11 @@ def spec_of(origin: Origin, loaded: LoadedConfig, name: str) -> CellSpec:
         gpus, length = server_args.gpu_count(options), server_args.max_model_len(options)
     except server_args.ServerArgsError as error:
         where = loaded.document.where(below if below in loaded.document.lines else at_top)
-        raise ConfigError(f"backend {name}: {error}", where=where) from error
+        raise ConfigError(
+            f"backend {name}: {error}",
+            where=where,
+            hint="correct server_args; those of the backend come after those at the top",
+        ) from error
     conditions = (config.when, origin.runner.when if origin.runner and origin.list_name else None)
     return CellSpec(
         cell=Cell(arch=origin.arch, config=origin.file.stem, backend=name),

@@ -30,6 +30,7 @@ from gate.sequence import new_stream
 from gate.serving.signals import cancelled_by_signals
 
 FIRST: Final = "first baseline"
+_GO_ON: Final = "the same command goes on from the journal"
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ async def _measure_all(
                 raise MeasurementError(
                     record.failure.message,
                     where=str(record.cell),
-                    hint="the same command goes on from the journal" if received else record.failure.hint,
+                    hint=record.failure.hint if record.failure.hint and not received else _GO_ON,
                 )
             done(job, record)
 

@@ -235,7 +235,11 @@ def load_list(path: Path) -> tuple[Path, ...]:
         where = f"{path.as_posix()}:{number}"
         file = path.parent / name
         if file in found:
-            raise ConfigError(f"{name!r} stands twice, first in line {found[file]}", where=where)
+            raise ConfigError(
+                f"{name!r} stands twice, first in line {found[file]}",
+                where=where,
+                hint="remove one of the two lines",
+            )
         if not file.is_file():
             others = (other.name for other in path.parent.glob("*.yaml"))
             hint = did_you_mean(name, others) or f"Files are looked up in {path.parent.as_posix()}/."

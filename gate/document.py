@@ -53,7 +53,11 @@ def read_text(path: Path) -> str:
             f"cannot be read: {error.strerror or error}", where=path.as_posix(), hint="Check the path."
         ) from error
     if len(data) > MAX_BYTES:
-        raise ConfigError(f"has {len(data)} bytes; a config has at most {MAX_BYTES}", where=path.as_posix())
+        raise ConfigError(
+            f"has {len(data)} bytes; a config has at most {MAX_BYTES}",
+            where=path.as_posix(),
+            hint="leave in it what the gate reads: `gate config schema` prints it",
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -96,11 +100,17 @@ def parse_document(text: str, source: str, *, text_under: frozenset[str] = froze
             hint="Remove it; in double quotes it can be written as an escape.",
         ) from error
     except RecursionError as error:
-        raise ConfigError("is nested too deeply", where=f"{source}:1") from error
+        raise ConfigError(
+            "is nested too deeply", where=f"{source}:1", hint="take the innermost brackets or lists apart"
+        ) from error
     if root is None or (isinstance(root, yaml.ScalarNode) and root.value == ""):
         raise ConfigError("is empty", where=f"{source}:1", hint="A config needs at least `model_name:`.")
     if not isinstance(root, yaml.MappingNode):
-        raise ConfigError("is not a mapping of keys to values", where=_at(source, root))
+        raise ConfigError(
+            "is not a mapping of keys to values",
+            where=_at(source, root),
+            hint="write `key: value` lines, for example `model_name: org/model`",
+        )
     reader = _Reader(source, text_under)
     values = reader.mapping(root, ())
     return Document(source, values, reader.lines)
@@ -119,7 +129,11 @@ class _Reader:
     def value(self, node: yaml.Node, path: KeyPath) -> Value:
         self._seen += 1
         if len(path) > MAX_DEPTH or self._seen > MAX_NODES:  # aliases can make a small file huge, or endless
-            raise ConfigError("is nested too deeply or refers to itself", where=_at(self.source, node))
+            raise ConfigError(
+                "is nested too deeply or refers to itself",
+                where=_at(self.source, node),
+                hint="write the values out instead of anchors that hold themselves",
+            )
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):

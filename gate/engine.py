@@ -214,7 +214,9 @@ def _words(command: str, option: str) -> list[str]:
     try:
         return shlex.split(command)
     except ValueError as error:
-        raise UsageError(f"{option} cannot be split: {error}") from error
+        raise UsageError(
+            f"{option} cannot be split: {error}", hint="close the quote; the words are split as a shell would"
+        ) from error
 
 
 def _accelerator(arch: str) -> Literal["rocm", "cuda", "cpu"]:

@@ -26,7 +26,7 @@ class GateError(Exception):
 
     exit_code: Exit = Exit.NOT_MEASURED
 
-    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, where: str | None = None, hint: str) -> None:
         super().__init__(message)
         self.message = message
         self.where = where
@@ -34,7 +34,7 @@ class GateError(Exception):
 
     def __str__(self) -> str:
         located = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{located}\n  {self.hint}" if self.hint else located
+        return f"{located}\n  {self.hint}"
 
 
 class UsageError(GateError):

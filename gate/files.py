@@ -19,6 +19,8 @@ from gate.errors import GateError
 
 CONFLICT_MARKER: Final = re.compile(r"^(?:<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
 SAFE_FIELD: Final = re.compile(r"[^A-Za-z0-9_.+-]")
+_CHECK_THE_PATH: Final = "check the path, and whether this user may read it"
+_RESTORE: Final = "restore it from git or from where it was made"
 
 
 class Changed(Exception):
@@ -37,13 +39,13 @@ def read_bytes(path: Path, *, limit: int, error: type[GateError]) -> bytes:
         with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise error("is not a regular file", where=str(path))
+                raise error("is not a regular file", where=str(path), hint="give the path of a file")
             data = file.read(limit + 1)
     except OSError as problem:
-        raise error(f"cannot be read: {problem.strerror}", where=str(path)) from problem
+        raise error(f"cannot be read: {problem.strerror}", where=str(path), hint=_CHECK_THE_PATH) from problem
     size = max(status.st_size, len(data))
     if size > limit:
-        raise error(f"{size:,} bytes, but at most {limit:,} are read", where=str(path))
+        raise error(f"{size:,} bytes, but at most {limit:,} are read", where=str(path), hint=_RESTORE)
     return data
 
 
@@ -56,7 +58,7 @@ def parse_json(data: bytes, *, where: str, error: type[GateError]) -> Any:  # no
         text = data.decode()
     except UnicodeDecodeError as problem:
         line = data.count(b"\n", 0, problem.start) + 1
-        raise error("is not UTF-8", where=f"{where}:{line}") from problem
+        raise error("is not UTF-8", where=f"{where}:{line}", hint=_RESTORE) from problem
     if conflict := CONFLICT_MARKER.search(text):
         line = text.count("\n", 0, conflict.start()) + 1
         raise error(
@@ -72,12 +74,12 @@ def parse_json(data: bytes, *, where: str, error: type[GateError]) -> Any:  # no
         raise error(
             said,
             where=f"{where}:{problem.lineno}",
-            hint="restore it from git or from where it was made" if ended else None,
+            hint=_RESTORE,
         ) from problem
     except RecursionError as problem:
-        raise error("is nested too deeply", where=where) from problem
+        raise error("is nested too deeply", where=where, hint=_RESTORE) from problem
     except ValueError as problem:
-        raise error(f"is not JSON: {problem}", where=where) from problem
+        raise error(f"is not JSON: {problem}", where=where, hint=_RESTORE) from problem
 
 
 def invalid_field(problem: ValidationError) -> str:

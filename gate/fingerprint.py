@@ -96,7 +96,9 @@ def model_revision(model: str | Path, declared: str | None, *, hf_home: Path | N
     if commit := _snapshot_commit(folder):
         if declared is not None and COMMIT.fullmatch(declared) and declared != commit:
             raise ConfigError(
-                f"the config pins the revision {declared}, but this snapshot is {commit}", where=str(model)
+                f"the config pins the revision {declared}, but this snapshot is {commit}",
+                where=str(model),
+                hint="serve the pinned revision, or correct model_revision in the config",
             )
         return commit
     return f"sha256:{_folder_sha256(folder)[:16]}"
@@ -196,7 +198,11 @@ def _folder_sha256(folder: Path) -> str:
                 inner = hashlib.file_digest(file, "sha256").hexdigest()
             digest.update(f"{path.name} {inner}\n".encode())
     except OSError as problem:
-        raise UsageError(f"cannot be read: {problem.strerror}", where=str(path)) from problem
+        raise UsageError(
+            f"cannot be read: {problem.strerror}",
+            where=str(path),
+            hint="check the path, and whether this user may read it",
+        ) from problem
     return digest.hexdigest()
 
 

@@ -42,7 +42,11 @@ def read_changed(path: Path | None) -> tuple[str, ...] | None:
     try:
         return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("the list of changed paths cannot be read", where=str(path)) from error
+        raise UsageError(
+            "the list of changed paths cannot be read",
+            where=str(path),
+            hint="give --changed-file a list of paths, one a line",
+        ) from error
 
 
 def parse_looks(text: str, max_repeats: int) -> tuple[float, ...]:
@@ -183,7 +187,7 @@ def _budget(spec: CellSpec, baselines: Path, family_size: int) -> tuple[str, str
     try:
         budget = plan_budget(reference, spec.gate, family_size=family_size, chance=spec.task.chance)
     except StatisticsError as error:
-        return f"none: {error.message}", error.hint or ""
+        return f"none: {error.message}", error.hint
     return (
         f"{budget.max_repeats} repeats, {budget.samples:,} samples",
         "not known: nobody measured how often answers flip (`gate calibrate`)"

@@ -23,6 +23,7 @@ _UNKNOWN_TO_PARSERS: Final = {UNKNOWN_FACT: "fact", UNKNOWN_FALLBACK: "fallback"
 _OF_ONE_KEY: Final = frozenset({UNKNOWN_FACT, SAID_TWICE})
 
 _SHOWN: Final = 60
+_SEE_SCHEMA: Final = "`gate config schema` prints what may stand there"
 _OURS: Final = frozenset({"value_error", "server_args", SAID_TWICE})
 
 
@@ -57,14 +58,14 @@ def _location(detail: ErrorDetails) -> KeyPath:
     return (*path, str(detail["ctx"]["key"])) if detail["type"] in _OF_ONE_KEY else path
 
 
-def _explain(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str | None]:
+def _explain(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     name = ".".join(str(part) for part in path) or "the file"
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     message = detail["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
         return f"unknown key {name!r}", suggestion(str(path[-1]), _keys_at(path[:-1], model))
     if kind == "missing":
-        return f"{name} is missing", None
+        return f"{name} is missing", f"Add it: {_SEE_SCHEMA}."
     if kind in _UNKNOWN_TO_PARSERS:
         word, what = str(context["key"]), _UNKNOWN_TO_PARSERS[kind]
         return f"{name}: no parser knows the {what} {word!r}", suggestion(word, context["known"])
@@ -72,8 +73,8 @@ def _explain(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> tup
         choices = re.findall(r"'([^']*)'", context["expected"])
         return f"{name}: {_shown(value)} is not known", suggestion(str(value), choices)
     if kind in _OURS:
-        return f"{name}: {message}", None
-    hint = None
+        return f"{name}: {message}", f"Correct it: {_SEE_SCHEMA}."
+    hint = f"Correct it: {_SEE_SCHEMA}."
     if kind == "string_type" and isinstance(value, bool | int | float):
         hint = f'Quote it: "{str(value).lower() if isinstance(value, bool) else value}".'
     return f"{name}: {_shown(value)}: {message[0].lower()}{message[1:]}", hint

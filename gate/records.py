@@ -28,9 +28,15 @@ def write(path: Path, record: RunRecord) -> None:
     try:
         replace(path, text.encode())
     except Changed as problem:
-        raise RecordError(f"was not written: {problem}", where=str(path)) from problem
+        raise RecordError(
+            f"was not written: {problem}", where=str(path), hint="run it again when nothing else writes there"
+        ) from problem
     except OSError as problem:
-        raise RecordError(f"cannot be written: {problem.strerror}", where=str(path)) from problem
+        raise RecordError(
+            f"cannot be written: {problem.strerror}",
+            where=str(path),
+            hint="make the folder writable, or free some space, and run it again",
+        ) from problem
 
 
 def read(path: Path) -> RunRecord:
@@ -49,9 +55,15 @@ def parse(data: bytes, *, where: str) -> RunRecord:
     try:
         record = RunRecord.model_validate_json(data, strict=True)
     except ValidationError as problem:
-        raise RecordError(invalid_field(problem), where=where) from problem
+        raise RecordError(
+            invalid_field(problem), where=where, hint="measure again; a record is never mended by hand"
+        ) from problem
     if contradiction := _contradiction(record):
-        raise RecordError(f"contradicts itself: {contradiction}", where=where)
+        raise RecordError(
+            f"contradicts itself: {contradiction}",
+            where=where,
+            hint="measure again; a record is never mended by hand",
+        )
     return record
 
 
@@ -67,13 +79,21 @@ def read_all(path: Path) -> tuple[RunRecord, ...]:
             "holds no run records (*.json)", where=str(path), hint="`gate run --out DIR` writes DIR/records"
         )
     if len(files) > COUNT_LIMIT:
-        raise RecordError(f"holds {len(files):,} files; at most {COUNT_LIMIT:,} are read", where=str(path))
+        raise RecordError(
+            f"holds {len(files):,} files; at most {COUNT_LIMIT:,} are read",
+            where=str(path),
+            hint="give a folder with the records of one run",
+        )
     found: dict[Cell, Path] = {}
     records = []
     for file in files:
         record = read(file)
         if (earlier := found.setdefault(record.cell, file)) is not file:
-            raise RecordError(f"is of the cell {record.cell}, and so is {earlier.name}", where=str(file))
+            raise RecordError(
+                f"is of the cell {record.cell}, and so is {earlier.name}",
+                where=str(file),
+                hint="keep the one that counts in the folder, and move the other out",
+            )
         records.append(record)
     return tuple(records)
 
@@ -100,9 +120,15 @@ def matrices(
         column = position.get(sample.question)
         where = f"question {sample.question}, repeat {sample.repeat}"
         if column is None or not 0 <= sample.repeat < total:
-            raise RecordError("a sample was not asked for", where=where)
+            raise RecordError(
+                "a sample was not asked for",
+                where=where,
+                hint="measure again; a record is never mended by hand",
+            )
         if outcomes[sample.repeat][column] != Outcome.NOT_ASKED:
-            raise RecordError("a sample is there twice", where=where)
+            raise RecordError(
+                "a sample is there twice", where=where, hint="measure again; a record is never mended by hand"
+            )
         outcomes[sample.repeat][column] = sample.outcome.value
         finish[sample.repeat][column] = sample.finish.value
         tokens[sample.repeat][column] = sample.tokens

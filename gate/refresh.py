@@ -105,7 +105,11 @@ def _read(path: Path, patterns: Sequence[str]) -> dict[Cell, list[RunRecord]]:
             if not patterns or any(store.matches(str(record.cell), pattern) for pattern in patterns):
                 found.setdefault(record.cell, []).append(record)
     if not found:
-        raise UsageError(f"no record is of a cell like {', '.join(patterns)}", where=str(path))
+        raise UsageError(
+            f"no record is of a cell like {', '.join(patterns)}",
+            where=str(path),
+            hint="check --from; the cells are named ARCH/CONFIG/BACKEND, with * for any",
+        )
     return found
 
 
@@ -164,7 +168,11 @@ def _step(
     for number, record in enumerate(new):
         failed = [check for check in checks_of(spec, record.evidence) if not check.ok]
         if failed and record.failure is None:
-            raise BaselineError(something_else_ran(failed), where=str(spec.cell))
+            raise BaselineError(
+                something_else_ran(failed),
+                where=str(spec.cell),
+                hint="correct how the engine is started: no baseline is taken from another backend",
+            )
         origin = marked(record.provenance, git, collection.policy, where=str(spec.cell))
         record = record.model_copy(update={"provenance": origin})  # noqa: PLW2901 - the same record, marked
         after = grown(after, record, collection, first=number == 0, today=today.isoformat())

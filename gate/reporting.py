@@ -108,4 +108,8 @@ def write_page(source: Path, page: Path) -> None:
     try:
         replace(page, render_html(report).encode())
     except (OSError, Changed) as problem:
-        raise UsageError(f"cannot be written: {problem}", where=str(page)) from problem
+        raise UsageError(
+            f"cannot be written: {problem}",
+            where=str(page),
+            hint="give another path, or make its folder writable",
+        ) from problem

@@ -298,7 +298,11 @@ def _journal(plan: Plan, outputs: Outputs) -> Path:
 def looks_of(plan: Plan, progress: Progress) -> Callable[[RunRecord], NextStep]:
     """Look at the record after every block, as `decide_cell` will, show it, and mind `max_minutes`."""
     if plan.reference is None or plan.budget is None:
-        raise UsageError("nothing to compare with", where=str(plan.spec.cell))
+        raise UsageError(
+            "nothing to compare with",
+            where=str(plan.spec.cell),
+            hint="report this as a bug of the gate: such a cell is not measured",
+        )
     sequence = plan_sequence(plan.reference, plan.budget, question_order_seed=plan.stream)
 
     def look(record: RunRecord) -> NextStep:

@@ -47,7 +47,8 @@ def load_runners(path: Path) -> Mapping[str, Runner]:
             raise ConfigError(
                 f"names the list {name!r}, which is not there",
                 where=document.where(("lists", name)),
-                hint=did_you_mean(name, (file.name for file in path.parent.glob("*.txt"))),
+                hint=did_you_mean(name, (file.name for file in path.parent.glob("*.txt")))
+                or "Check its name.",
             )
     return lists
 

@@ -83,13 +83,19 @@ def set_up(setup: Setup) -> tuple[Path, ...]:
         try:
             replace(setup.folder / path, text.encode())
         except (OSError, Changed) as problem:
-            raise UsageError(f"cannot be written: {problem}", where=str(setup.folder / path)) from problem
+            raise UsageError(
+                f"cannot be written: {problem}",
+                where=str(setup.folder / path),
+                hint="make it writable, remove what was written, and run it again",
+            ) from problem
     return tuple(setup.folder / path for path in files)
 
 
 def _check(setup: Setup) -> None:
     if not setup.folder.is_dir():
-        raise UsageError("is no folder", where=str(setup.folder))
+        raise UsageError(
+            "is no folder", where=str(setup.folder), hint="give the top folder of the repository"
+        )
     if not PIN.fullmatch(setup.pin):
         raise UsageError(
             f"{setup.pin!r} is not OWNER/NAME@COMMIT with all 40 digits",
@@ -103,7 +109,9 @@ def _check(setup: Setup) -> None:
         raise UsageError(f"{setup.arch!r} is no architecture", hint="like gfx950, gfx942, sm90 or cpu")
     for label in setup.runs_on:
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", label):
-            raise UsageError(f"{label!r} is no label of a runner")
+            raise UsageError(
+                f"{label!r} is no label of a runner", hint="letters, digits and _ . - only, as in self-hosted"
+            )
     for owner in setup.owners:
         if not re.fullmatch(r"@[A-Za-z0-9-]+(/[A-Za-z0-9_.-]+)?", owner):
             raise UsageError(f"{owner!r} is no owner", hint="write @user or @org/team")

@@ -49,7 +49,9 @@ def _run(mode: str, environ: Mapping[str, str]) -> int:
         if environ.get("GATE_GITHUB_TOKEN"):
             return baseline.accept(environ, print)
         return baseline.collect(environ, run.run_gate)
-    raise UsageError(f"mode {mode!r} is not supported")
+    raise UsageError(
+        f"mode {mode!r} is not supported", hint="set `mode:` to run, plan, report, command or baseline"
+    )
 
 
 def _refuse_tokens(environ: Mapping[str, str]) -> None:

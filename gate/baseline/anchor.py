@@ -32,11 +32,19 @@ def pinned(baseline: Baseline, runs: Sequence[str], *, accepted_by: str, reason:
     chosen = {_found(baseline, run).id for run in runs} or {run.id for run in current_runs(baseline)}
     anchor = tuple(run for run in baseline.runs if run.id in chosen)
     if not anchor:
-        raise BaselineError("none of its runs counts, so there is no level to pin", where=where)
+        raise BaselineError(
+            "none of its runs counts, so there is no level to pin",
+            where=where,
+            hint="collect a run that counts first: `gate baseline collect`",
+        )
     require_homogeneous(anchor, where=where)
     ids = tuple(run.id for run in anchor)
     if ids == baseline.anchor:
-        raise BaselineError(f"{', '.join(ids)}: pinned already", where=where)
+        raise BaselineError(
+            f"{', '.join(ids)}: pinned already",
+            where=where,
+            hint="nothing to do; `--run ID` pins another run",
+        )
     said = acceptance("+".join(ids), accepted_by=accepted_by, reason=reason, date=date, where=where)
     history = (*baseline.history, said.model_copy(update={"act": "anchor"}))
     moved = pruned(baseline.model_copy(update={"anchor": ids, "history": history}))
@@ -74,5 +82,9 @@ def _found(baseline: Baseline, name: str) -> BaselineRun:
         known = ", ".join(run.id for run in baseline.runs)
         raise BaselineError(f"{name!r} names no run of it", where=where, hint=f"its runs: {known}")
     if NOT_POOLED in matching[0].provenance:
-        raise BaselineError(f"{name!r} may not count: {matching[0].provenance[NOT_POOLED]}", where=where)
+        raise BaselineError(
+            f"{name!r} may not count: {matching[0].provenance[NOT_POOLED]}",
+            where=where,
+            hint="pin a run that counts: `gate baseline show` lists them",
+        )
     return matching[0]

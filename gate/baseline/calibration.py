@@ -50,9 +50,17 @@ def save_calibration(baseline: Path, calibration: Calibration) -> Path:
     try:
         replace(path, text.encode())
     except Changed as problem:
-        raise BaselineError(f"was not written: {problem}", where=str(path)) from problem
+        raise BaselineError(
+            f"was not written: {problem}",
+            where=str(path),
+            hint="run `gate calibrate` again when nothing else writes there",
+        ) from problem
     except OSError as problem:
-        raise BaselineError(f"cannot be written: {problem.strerror}", where=str(path)) from problem
+        raise BaselineError(
+            f"cannot be written: {problem.strerror}",
+            where=str(path),
+            hint="make the folder writable, or free some space, and run it again",
+        ) from problem
     return path
 
 

@@ -111,9 +111,13 @@ def add_run(
 def acceptance(run: str, *, accepted_by: str, reason: str, date: str, where: str) -> Acceptance:
     """The line of the history; raises BaselineError where name, reason or date is none."""
     if not accepted_by.strip() or not reason.strip():
-        raise BaselineError("a run needs to know who accepted it, and why", where=where)
+        raise BaselineError(
+            "a run needs to know who accepted it, and why",
+            where=where,
+            hint="give --accepted-by and --reason",
+        )
     if not DATE.fullmatch(date):
-        raise BaselineError(f"{date!r} is not a date: YYYY-MM-DD", where=where)
+        raise BaselineError(f"{date!r} is not a date: YYYY-MM-DD", where=where, hint="write it as 2026-11-24")
     return Acceptance(run=run, accepted_by=accepted_by, date=date, reason=reason)
 
 
@@ -123,7 +127,11 @@ def _added(
     where = str(baseline.fingerprint.cell)
     check_same_measurement(baseline, fingerprint)
     if copied := copied_run(run, baseline.runs):
-        raise BaselineError(f"the new run is refused: {copied}", where=where)
+        raise BaselineError(
+            f"the new run is refused: {copied}",
+            where=where,
+            hint="collect it again: each run draws samples of its own",
+        )
     grown = baseline.model_copy(
         update={"runs": (*baseline.runs, run), "history": (*baseline.history, accepted)}
     )

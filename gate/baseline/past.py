@@ -102,10 +102,18 @@ def _content(git: Git, commit: str, path: str) -> Baseline:
     where = f"{commit[:12]}:{path}"
     size = _size(git, commit, path) or 0
     if size > SIZE_LIMIT:
-        raise BaselineError(f"{size:,} bytes, but at most {SIZE_LIMIT:,} are read", where=where)
+        raise BaselineError(
+            f"{size:,} bytes, but at most {SIZE_LIMIT:,} are read",
+            where=where,
+            hint="look at another commit of this file",
+        )
     text = git(["show", f"{commit}:./{path}"])
     if text is None:
-        raise BaselineError("cannot be read from git", where=where)
+        raise BaselineError(
+            "cannot be read from git",
+            where=where,
+            hint="fetch the whole history (git fetch --unshallow), then look again",
+        )
     # Git's answer comes without its last line end; a baseline ends with exactly one.
     return parse(f"{text}\n".encode(), where=where)
 

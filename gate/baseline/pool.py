@@ -119,7 +119,11 @@ def reference_of(root: Path, cell: Cell) -> Reference | None:
 
 def _pooled(baseline: Baseline, runs: tuple[BaselineRun, ...]) -> Reference:
     if not runs:
-        raise BaselineError("none of its runs counts", where=str(baseline.fingerprint.cell))
+        raise BaselineError(
+            "none of its runs counts",
+            where=str(baseline.fingerprint.cell),
+            hint="`gate baseline show` says why; collect a run that counts",
+        )
     require_homogeneous(runs, where=str(baseline.fingerprint.cell))
     repeats = sum(run.repeats for run in runs)
     finish: Counter[Finish] = Counter()

@@ -30,6 +30,7 @@ def baseline_path(root: Path, cell: Cell) -> Path:
         raise BaselineError(
             f"a backend's name may not end in {' or '.join(SIDECARS)}: those files lie beside baselines",
             where=str(cell),
+            hint="give the backend another name in the config",
         )
     return root / cell.arch / cell.config / f"{cell.backend}.json"
 
@@ -73,7 +74,11 @@ def load(path: Path) -> Baseline:
     baseline = parse(data, where=str(path))
     cell, found = baseline.fingerprint.cell, (path.parent.parent.name, path.parent.name, path.stem)
     if found != (cell.arch, cell.config, cell.backend):
-        raise BaselineError(f"holds the baseline of {cell}, which belongs elsewhere", where=str(path))
+        raise BaselineError(
+            f"holds the baseline of {cell}, which belongs elsewhere",
+            where=str(path),
+            hint="move the file to where its cell belongs, or restore it from git",
+        )
     return baseline
 
 
@@ -135,7 +140,11 @@ def save(path: Path, baseline: Baseline, *, replaces: Baseline | None) -> None:
             f"was not written: {problem}", where=str(path), hint="nothing is lost: run the command again"
         ) from problem
     except OSError as problem:
-        raise BaselineError(f"cannot be written: {problem.strerror}", where=str(path)) from problem
+        raise BaselineError(
+            f"cannot be written: {problem.strerror}",
+            where=str(path),
+            hint="make the folder writable, or free some space, and run it again",
+        ) from problem
 
 
 def sha256(baseline: Baseline) -> str:
@@ -173,14 +182,16 @@ def _entry(key: str, value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 def _check_schema(value: object, where: str) -> None:
     if not isinstance(value, dict):
-        raise BaselineError("is not a baseline: its top level is not an object", where=where)
+        raise BaselineError("is not a baseline: its top level is not an object", where=where, hint=RESTORE)
     schema = value.get("schema")
     if schema in (FIRST_SCHEMA, BASELINE_SCHEMA):
         return
     name, _, number = BASELINE_SCHEMA.rpartition("/")
     newer = re.fullmatch(rf"{re.escape(name)}/([0-9]{{1,6}})", schema) if isinstance(schema, str) else None
     if newer is None or int(newer[1]) <= int(number):
-        raise BaselineError(f"is not a baseline: its schema is not {BASELINE_SCHEMA}", where=where)
+        raise BaselineError(
+            f"is not a baseline: its schema is not {BASELINE_SCHEMA}", where=where, hint=RESTORE
+        )
     wanted = max(_gate_versions(value), default=None, key=lambda v: tuple(map(int, v.split("."))))
     raise BaselineError(
         f"has the schema {schema}, and this gate reads up to {BASELINE_SCHEMA}",

@@ -86,7 +86,7 @@ def decide_cell(
             measured = _measured(record, reference, budget)._replace(base_checks=tuple(base_checks))
         return conclude(measured, base, max_minutes=settings.max_minutes, tolerance=tolerance)
     except (RecordError, StatisticsError) as error:
-        return _with(base, Verdict.NOT_MEASURED, error.message, error.hint or _MEASURE_AGAIN)
+        return _with(base, Verdict.NOT_MEASURED, error.message, error.hint)
 
 
 def missing_baseline(cell: Cell) -> CellResult:
@@ -108,7 +108,10 @@ def _measured(record: RunRecord, reference: Reference, budget: Budget) -> Measur
     course = follow(plan, record.outcomes)
     check_course(course, plan)
     if not course.looks:
-        raise RecordError("not one block of samples is complete")
+        raise RecordError(
+            "not one block of samples is complete",
+            hint="run it again: the same command goes on from its journal",
+        )
     return Measured(record, reference, budget, plan, course)
 
 

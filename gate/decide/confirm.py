@@ -134,7 +134,10 @@ def reconsider(
         note = f"not confirmed: the base build could not be measured ({why}); the drop stands as it was found"
         return Reconsidered(Verdict.REGRESSION, *said, note)
     if confirmation.stream == record.stream:
-        raise RecordError("the confirmation has the stream of the run itself: its repeats are not fresh")
+        raise RecordError(
+            "the confirmation has the stream of the run itself: its repeats are not fresh",
+            hint="run it again with --confirm-with: the base build draws samples of its own",
+        )
     found = confirm(plan, number, tally, confirmation.outcomes, reference)
     if found.holds:
         return Reconsidered(Verdict.REGRESSION, *said, str(found))

@@ -61,7 +61,10 @@ def _check_kind(record: RunRecord) -> None:
     if record.purpose != "gate":
         raise RecordError("a run collected for a baseline is not a gate run", hint="use `gate baseline`")
     if record.fingerprint.cell != record.cell:
-        raise RecordError(f"the record of {record.cell} has the fingerprint of {record.fingerprint.cell}")
+        raise RecordError(
+            f"the record of {record.cell} has the fingerprint of {record.fingerprint.cell}",
+            hint="run it again; a record is never put together by hand",
+        )
 
 
 def _differing(declared: Mapping[str, tuple[object, object]]) -> str:

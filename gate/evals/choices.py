@@ -171,7 +171,9 @@ def by_id(dataset: Dataset, rows: Sequence[Row], items: Sequence[Item]) -> dict[
         name = question_id(item.question, item.options[item.correct])
         if name in result:
             raise DatasetError(
-                f"the question is the same as that of line {lines[name]}", where=f"{dataset.where}:{row.line}"
+                f"the question is the same as that of line {lines[name]}",
+                where=f"{dataset.where}:{row.line}",
+                hint="remove one of the two rows: each question counts once",
             )
         result[name], lines[name] = item, row.line
     return result
@@ -185,7 +187,11 @@ def first_ids(items: Mapping[str, Item], number: int | None) -> dict[str, Item]:
 def _item(where: str, row: Row, columns: ChoiceColumns) -> Item:
     question = row.cells[columns.question]
     if not isinstance(question, str) or not question.strip():
-        raise DatasetError(f"the column {columns.question!r} holds no text", where=where)
+        raise DatasetError(
+            f"the column {columns.question!r} holds no text",
+            where=where,
+            hint="correct the row, or name another column under `task: {columns: ...}`",
+        )
     if columns.choices is None:
         options = tuple(str(row.cells[name]) for name in (columns.correct, *columns.incorrect))
         correct: int | None = 0
@@ -199,9 +205,15 @@ def _item(where: str, row: Row, columns: ChoiceColumns) -> Item:
             hint="it holds an option's letter, its index from 0, or its text",
         )
     if not 2 <= len(options) <= _MAX_OPTIONS:  # noqa: PLR2004 - one option is no choice
-        raise DatasetError(f"{len(options)} options; 2 to {_MAX_OPTIONS} can be asked", where=where)
+        raise DatasetError(
+            f"{len(options)} options; 2 to {_MAX_OPTIONS} can be asked",
+            where=where,
+            hint="give the row between two options and that many",
+        )
     if len(set(options)) != len(options):
-        raise DatasetError("two options are the same", where=where)
+        raise DatasetError(
+            "two options are the same", where=where, hint="make the options differ, or remove the row"
+        )
     return Item(question, options, correct)
 
 
@@ -212,7 +224,11 @@ def _listed(cell: Any, column: str, where: str) -> tuple[str, ...]:  # noqa: ANN
         except ValueError:
             cell = None
     if not isinstance(cell, list):
-        raise DatasetError(f"the column {column!r} holds no JSON list", where=where)
+        raise DatasetError(
+            f"the column {column!r} holds no JSON list",
+            where=where,
+            hint="write the options as a JSON list of texts, or as columns of their own",
+        )
     return tuple(str(option) for option in cell)
 
 

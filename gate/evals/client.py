@@ -183,7 +183,7 @@ class EngineClient:
             raise _Retry(f"connection failed: {type(error).__name__}", unreachable=True) from None
         except TimeoutError:
             if (hung := self._pulse.hung) is not None:
-                raise self._lost(request, hung.message, hung.hint or "") from None
+                raise self._lost(request, hung.message, hung.hint) from None
             raise _Unanswered(Finish.TIMEOUT) from None
         except _Unanswered:
             self._pulse.answered()

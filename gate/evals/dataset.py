@@ -60,7 +60,11 @@ def download(url: str) -> bytes:
         DatasetError: it cannot be had.
     """
     if not url.startswith(("https://", "http://")):
-        raise DatasetError("only http(s) addresses are fetched", where=url)
+        raise DatasetError(
+            "only http(s) addresses are fetched",
+            where=url,
+            hint="download the file yourself and give its path",
+        )
     try:
         with urllib.request.urlopen(url, timeout=_FETCH_SECONDS) as reply:  # noqa: S310 - checked above
             content: bytes = reply.read(_LARGEST_FILE)
@@ -159,7 +163,7 @@ def _verified(content: bytes, where: str, sha256: str | None) -> Dataset:
             hint="it is another version or was altered; nothing measured on it compares with the baseline",
         )
     if not content.strip():
-        raise DatasetError("the data set is empty", where=where)
+        raise DatasetError("the data set is empty", where=where, hint="fetch it again, or give another path")
     return Dataset(content, found, where)
 
 
@@ -175,15 +179,27 @@ def read_csv(dataset: Dataset, columns: Sequence[str]) -> list[Row]:
     try:
         missing = [name for name in columns if name not in (reader.fieldnames or ())]
         if missing:
-            raise DatasetError(f"the data set lacks the column {missing[0]!r}", where=f"{dataset.where}:1")
+            raise DatasetError(
+                f"the data set lacks the column {missing[0]!r}",
+                where=f"{dataset.where}:1",
+                hint="add it to the header, or name the column that holds it in the config",
+            )
         line = reader.line_num + 1
         for cells in reader:
             if None in cells:
-                raise DatasetError("the row has more cells than the header", where=f"{dataset.where}:{line}")
+                raise DatasetError(
+                    "the row has more cells than the header",
+                    where=f"{dataset.where}:{line}",
+                    hint="quote the cell that holds a comma",
+                )
             rows.append(Row(line, cells))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DatasetError(f"not CSV: {error}", where=f"{dataset.where}:{line}") from error
+        raise DatasetError(
+            f"not CSV: {error}",
+            where=f"{dataset.where}:{line}",
+            hint="close the quotes of this row, or write the file again as CSV",
+        ) from error
     _check_text(dataset, rows, columns)
     return rows
 
@@ -200,16 +216,28 @@ def read_jsonl(dataset: Dataset, columns: Sequence[str]) -> list[Row]:
             cells = json.loads(text)
         except ValueError:
             # Without `from`: the cause quotes the line.
-            raise DatasetError("not a line of JSON", where=f"{dataset.where}:{line}") from None
+            raise DatasetError(
+                "not a line of JSON", where=f"{dataset.where}:{line}", hint="write one JSON object a line"
+            ) from None
         if not isinstance(cells, dict):
-            raise DatasetError("not a JSON object", where=f"{dataset.where}:{line}")
+            raise DatasetError(
+                "not a JSON object",
+                where=f"{dataset.where}:{line}",
+                hint='write each line as {"question": ..., ...}',
+            )
         rows.append(Row(line, cells))
     for row in rows:
         if missing := [name for name in columns if name not in row.cells]:
             where = f"{dataset.where}:{row.line}"
-            raise DatasetError(f"the data set lacks the column {missing[0]!r}", where=where)
+            raise DatasetError(
+                f"the data set lacks the column {missing[0]!r}",
+                where=where,
+                hint="add it to every line, or name the column that holds it in the config",
+            )
     if not rows:
-        raise DatasetError("the data set has no row", where=dataset.where)
+        raise DatasetError(
+            "the data set has no row", where=dataset.where, hint="fetch it again, or give another path"
+        )
     return rows
 
 
@@ -222,12 +250,16 @@ def _lines(dataset: Dataset) -> Iterator[tuple[int, str]]:
 
 def _check_text(dataset: Dataset, rows: Sequence[Row], columns: Sequence[str]) -> None:
     if not rows:
-        raise DatasetError("the data set has no row", where=dataset.where)
+        raise DatasetError(
+            "the data set has no row", where=dataset.where, hint="fetch it again, or give another path"
+        )
     for row in rows:
         for name in columns:
             if not (row.cells[name] or "").strip():
                 where = f"{dataset.where}:{row.line}"
-                raise DatasetError(f"the column {name!r} is empty", where=where)
+                raise DatasetError(
+                    f"the column {name!r} is empty", where=where, hint="fill it in, or remove the row"
+                )
 
 
 def _text(dataset: Dataset) -> str:
@@ -236,4 +268,6 @@ def _text(dataset: Dataset) -> str:
     except UnicodeDecodeError as error:
         line = dataset.content.count(b"\n", 0, error.start) + 1
         # Without `from`: the cause carries the whole file.
-        raise DatasetError("not UTF-8", where=f"{dataset.where}:{line}") from None
+        raise DatasetError(
+            "not UTF-8", where=f"{dataset.where}:{line}", hint="save the file as UTF-8"
+        ) from None

@@ -165,7 +165,11 @@ def load_gsm8k(
 def _examples(train: Dataset, shots: int, prefix: str) -> str:
     rows = read_jsonl(train, _COLUMNS)
     if len(rows) < shots:
-        raise DatasetError(f"{len(rows)} examples, but num_fewshot is {shots}", where=train.where)
+        raise DatasetError(
+            f"{len(rows)} examples, but num_fewshot is {shots}",
+            where=train.where,
+            hint="lower num_fewshot, or give a file with more examples",
+        )
     cells = [row.cells for row in rows[:shots]]
     return "".join(f"{_prompt('', cell['question'], prefix)} {cell['answer']}\n\n" for cell in cells)
 
@@ -183,7 +187,11 @@ def _problems(dataset: Dataset, number: int | None) -> dict[str, Problem]:
         name = question_id(problem.question, answer)
         if name in problems:
             where = f"{dataset.where}:{row.line}"
-            raise DatasetError(f"the question is the same as that of line {lines[name]}", where=where)
+            raise DatasetError(
+                f"the question is the same as that of line {lines[name]}",
+                where=where,
+                hint="remove one of the two lines: each question counts once",
+            )
         problems[name], lines[name] = problem, row.line
     return problems
 
@@ -192,9 +200,15 @@ def _problem(dataset: Dataset, row: Row) -> tuple[Problem, str]:
     question, worked = row.cells["question"], row.cells["answer"]
     where = f"{dataset.where}:{row.line}"
     if not isinstance(question, str) or not question.strip():
-        raise DatasetError("the column 'question' holds no text", where=where)
+        raise DatasetError(
+            "the column 'question' holds no text", where=where, hint="fill it in, or remove the line"
+        )
     answer = worked.rpartition("####")[2].strip() if isinstance(worked, str) else ""
     number = last_number(answer)
     if number is None:
-        raise DatasetError("the column 'answer' ends in no number", where=where)
+        raise DatasetError(
+            "the column 'answer' ends in no number",
+            where=where,
+            hint="end it with `#### NUMBER`, as gsm8k does",
+        )
     return Problem(question, number), answer

@@ -49,7 +49,11 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise RecordError(f"cannot be written: {error.strerror}", where=str(path)) from error
+            raise RecordError(
+                f"cannot be written: {error.strerror}",
+                where=str(path),
+                hint="make the --out folder writable, or give another one",
+            ) from error
         try:
             _lock(descriptor, path)
             content = path.read_bytes()
@@ -91,7 +95,9 @@ class Journal:
         place = (sample.question, sample.repeat)
         if place in self._samples:
             raise RecordError(
-                f"question {sample.question}, repeat {sample.repeat} twice", where=str(self.path)
+                f"question {sample.question}, repeat {sample.repeat} twice",
+                where=str(self.path),
+                hint="report this as a bug of the gate, with the journal",
             )
         self._write(
             {
@@ -126,7 +132,11 @@ class Journal:
         try:
             written = os.write(self._descriptor, line)
         except OSError as error:
-            raise RecordError(f"cannot be written: {error.strerror}", where=str(self.path)) from error
+            raise RecordError(
+                f"cannot be written: {error.strerror}",
+                where=str(self.path),
+                hint="free some space: the same command goes on from what is in it",
+            ) from error
         if written != len(line):
             raise RecordError(
                 "only a part of a line could be written", where=str(self.path), hint="is the disk full?"
@@ -157,7 +167,9 @@ def _read(content: bytes, path: Path, key: Mapping[str, Any]) -> dict[tuple[str,
         place = (sample.question, sample.repeat)
         if place in samples:
             raise RecordError(
-                f"question {sample.question}, repeat {sample.repeat} twice", where=f"{path}:{number}"
+                f"question {sample.question}, repeat {sample.repeat} twice",
+                where=f"{path}:{number}",
+                hint="remove the file to ask anew",
             )
         samples[place] = sample
     return samples
@@ -173,7 +185,11 @@ def _decoded(line: str) -> dict[str, Any]:
 
 def _check_header(header: dict[str, Any], path: Path, key: Mapping[str, Any]) -> None:
     if header.get("schema") != JOURNAL_SCHEMA:
-        raise RecordError(f"the schema is not {JOURNAL_SCHEMA}", where=f"{path}:1")
+        raise RecordError(
+            f"the schema is not {JOURNAL_SCHEMA}",
+            where=f"{path}:1",
+            hint="it was written by another version of the gate: remove the file to ask anew",
+        )
     stored = header.get("key")
     stored = stored if isinstance(stored, dict) else {}
     wanted = json.loads(canonical_json(dict(key)))

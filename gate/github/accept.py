@@ -73,7 +73,10 @@ def accept(hub: Hub, order: Order, new: NewBaselines, *, check_name: str = CHECK
         UsageError: there is no reason, no cell or no file.
     """
     if not (order.reason.strip() and order.cells and new.files):
-        raise UsageError("an acceptance needs a reason, cells and new baselines")
+        raise UsageError(
+            "an acceptance needs a reason, cells and new baselines",
+            hint="run `/gate refresh` again from the comment, with --reason",
+        )
     with told(f"{hub.name}#{order.pull}"):
         pull = hub.repository.get_pull(order.pull)
         require_head(pull, order.head_sha)

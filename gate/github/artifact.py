@@ -55,9 +55,14 @@ def read_artifacts(paths: Sequence[Path], caps: Caps = Caps()) -> dict[str, byte
     try:
         return _read_all(paths, caps)
     except (zipfile.BadZipFile, zlib.error, EOFError) as problem:
-        raise ArtifactError("an artifact is not a zip file that can be read") from problem
+        raise ArtifactError(
+            "an artifact is not a zip file that can be read", hint="run the measuring job again"
+        ) from problem
     except OSError as problem:
-        raise ArtifactError(f"an artifact cannot be read: {problem.strerror}") from problem
+        raise ArtifactError(
+            f"an artifact cannot be read: {problem.strerror}",
+            hint="check that the job may read the folder it was downloaded to",
+        ) from problem
 
 
 _ONLY: Final = "upload the folder `records` of the run's output, and nothing else"
@@ -120,7 +125,9 @@ def _check_end(file: BinaryIO, caps: Caps) -> None:
     tail = file.read()
     at = tail.rfind(_END_MARK)
     if at < 0 or len(tail) - at < _END.size:
-        raise ArtifactError("an artifact is not a zip file that can be read")
+        raise ArtifactError(
+            "an artifact is not a zip file that can be read", hint="run the measuring job again"
+        )
     entries, directory = _END.unpack_from(tail, at)[4:6]
     if entries > caps.files or directory > caps.directory or _ZIP64_MARK in tail[max(0, at - 20) : at]:
         raise ArtifactError(f"the artifacts hold more than {caps.files:,} files", hint=_ONLY)

@@ -58,7 +58,11 @@ def commit_on_branch(hub: Hub, branch: str, files: Files, message: str, based_on
     for _ in range(_MOST_RACES):
         tip = _tip(hub, branch)
         if tip is None:
-            raise GitHubError(f"there is no branch {branch}", where=hub.name)
+            raise GitHubError(
+                f"there is no branch {branch}",
+                where=hub.name,
+                hint="check its name; a branch is never made from nothing",
+            )
         _require_untouched(hub, files, based_on, tip)
         commit = _commit(hub, files, message, tip)
         try:
@@ -72,7 +76,11 @@ def commit_on_branch(hub: Hub, branch: str, files: Files, message: str, based_on
                 ) from error
         else:
             return commit
-    raise GitHubError(f"the branch {branch} moved {_MOST_RACES} times in a row", where=hub.name)
+    raise GitHubError(
+        f"the branch {branch} moved {_MOST_RACES} times in a row",
+        where=hub.name,
+        hint="run the job again when nobody else pushes to it",
+    )
 
 
 def open_pull(hub: Hub, branch: str, title: str, body: str) -> PullRequest:

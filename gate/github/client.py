@@ -225,7 +225,11 @@ def _read_key(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("the App's private key cannot be read", where=str(path)) from error
+        raise UsageError(
+            "the App's private key cannot be read",
+            where=str(path),
+            hint="check GATE_APP_KEY_FILE, and whether this user may read it",
+        ) from error
 
 
 def _pause_after(error: Exception, attempt: int, pace: Pace, clock: Clock) -> float | None:

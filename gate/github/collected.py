@@ -92,10 +92,16 @@ def read_order(path: Path) -> Order:
         )
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise UsageError(
-            "is not the event of a collection that `/gate refresh` asked for", where=str(path)
+            "is not the event of a collection that `/gate refresh` asked for",
+            where=str(path),
+            hint="ask with `/gate refresh` in the pull request; it dispatches this workflow",
         ) from problem
     if not SHA.fullmatch(order.head_sha) or not order.cells:
-        raise UsageError("the inputs name no whole commit, or no cell", where=str(path))
+        raise UsageError(
+            "the inputs name no whole commit, or no cell",
+            where=str(path),
+            hint="ask again with `/gate refresh` in the pull request",
+        )
     return order
 
 
@@ -137,7 +143,11 @@ def _records(collected: Collected) -> dict[Cell, RunRecord]:
         path = checkout / collected.configs / f"{cell.config}.yaml"
         specs = [s for s in cells_of([path], arch=cell.arch) if s.cell == cell]
         if not specs:
-            raise GitHubError("the default branch does not define this cell", where=str(cell))
+            raise GitHubError(
+                "the default branch does not define this cell",
+                where=str(cell),
+                hint="merge the config first; only cells of the default branch have baselines",
+            )
         expected[cell] = Expected(specs[0], reference_of(checkout / collected.baselines, cell))
     received = receive(read_artifacts(collected.artifacts), expected, None)
     for cell in order.cells:
@@ -145,9 +155,17 @@ def _records(collected: Collected) -> dict[Cell, RunRecord]:
             raise GitHubError(received.refused[cell], where=str(cell), hint="nothing was accepted")
         record = received.records.get(cell)
         if record is None:
-            raise GitHubError("no record of it arrived: its job failed", where=str(cell))
+            raise GitHubError(
+                "no record of it arrived: its job failed",
+                where=str(cell),
+                hint="read the log of the collecting job, and ask again",
+            )
         if WITHHELD in record.fingerprint.model_dump().values():
-            raise GitHubError("its fingerprint holds what cannot be shown", where=str(cell))
+            raise GitHubError(
+                "its fingerprint holds what cannot be shown",
+                where=str(cell),
+                hint="run the collecting job again with an engine that names itself in plain text",
+            )
         if record.provenance.get("commit") != order.head_sha:
             raise GitHubError(
                 f"its record is not of the commit {order.head_sha[:12]}",
@@ -164,7 +182,11 @@ def _new_baselines(
     provenance = next(iter(found.values())).provenance
     head = git_in(collected.checkout)(["rev-parse", "HEAD"])
     if head is None:
-        raise GitHubError("is not a checkout of the default branch", where=str(collected.checkout))
+        raise GitHubError(
+            "is not a checkout of the default branch",
+            where=str(collected.checkout),
+            hint="check out the default branch in this job (ref: its name)",
+        )
     return NewBaselines(
         files={p.as_posix(): (collected.checkout / p).read_text(encoding="utf-8") for p in paths},
         based_on=head,

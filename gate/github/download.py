@@ -37,12 +37,18 @@ def fetch_artifacts(hub: Hub, run_id: int, folder: Path, caps: Caps = Caps()) ->
     found: dict[str, Artifact] = {}
     for number, artifact in enumerate(hub.repository.get_workflow_run(run_id).get_artifacts()):
         if number >= caps.files:
-            raise ArtifactError(f"the run has more than {caps.files:,} artifacts")
+            raise ArtifactError(
+                f"the run has more than {caps.files:,} artifacts",
+                hint="upload the run records only, one artifact a job",
+            )
         if artifact.name.startswith(PREFIX) and not artifact.expired:
             known = found.setdefault(artifact.name, artifact)
             found[artifact.name] = max(known, artifact, key=lambda one: one.id)
     if sum(artifact.size_in_bytes for artifact in found.values()) > caps.archive:
-        raise ArtifactError(f"the run's artifacts have more than {caps.archive:,} bytes")
+        raise ArtifactError(
+            f"the run's artifacts have more than {caps.archive:,} bytes",
+            hint="run it again with fewer cells a job, and upload run records only",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return [_fetch(hub, artifact, folder, caps) for artifact in _in_order(list(found.values()))]
 
@@ -67,7 +73,10 @@ def _fetch(hub: Hub, artifact: Artifact, folder: Path, caps: Caps) -> Path:
             for chunk in answer.iter_content(_CHUNK):
                 file.write(chunk)
                 if file.tell() > caps.archive:
-                    raise ArtifactError(f"an artifact has more than {caps.archive:,} bytes")
+                    raise ArtifactError(
+                        f"an artifact has more than {caps.archive:,} bytes",
+                        hint="upload the run records only, not logs or journals",
+                    )
     except requests.RequestException as error:
         # Its message would show the signed address.
         raise GitHubError(

@@ -148,16 +148,25 @@ def _why(error: RecordError) -> str:
 def _check(record: RunRecord, cell: Cell, heads: Heads | None) -> None:
     """Refuse what can only be a mistake or a forgery; numbers in range are decided on later."""
     if record.cell != cell:
-        raise RecordError("the file is named for another cell")
+        raise RecordError("the file is named for another cell", hint="run the measuring job again")
     asked = sum(len(row) - row.count(".") for row in record.outcomes)
     if not asked <= record.generated <= _MOST_SAMPLES:
-        raise RecordError(f"it counts {asked:,} answers, but says that another number was generated")
+        raise RecordError(
+            f"it counts {asked:,} answers, but says that another number was generated",
+            hint="run the measuring job again",
+        )
     if record.seconds > _MOST_SECONDS or record.max_repeats > records.COUNT_LIMIT:
-        raise RecordError("its time or its budget is out of range")
+        raise RecordError("its time or its budget is out of range", hint="run the measuring job again")
     if record.question_order_seed != record.stream:
-        raise RecordError("its questions were not asked in the order that its stream gives")
+        raise RecordError(
+            "its questions were not asked in the order that its stream gives",
+            hint="run the measuring job again",
+        )
     if heads and record.stream != candidate_stream(heads.head_sha, heads.base_sha, str(cell)):
-        raise RecordError("its samples are not those of this commit against this base")
+        raise RecordError(
+            "its samples are not those of this commit against this base",
+            hint="run the measuring job again for this commit",
+        )
 
 
 def _fingerprint(found: Fingerprint, reference: Reference | None) -> Fingerprint:

@@ -130,7 +130,11 @@ def read(paths: Sequence[Path], wanted: Wanted) -> HarnessLog:
     if not samples:
         raise RecordError("has no outcomes of single samples", where=str(folder / "reviews"), hint=HINT)
     if len(metrics) != 1:
-        raise RecordError(f"has several metrics: {', '.join(sorted(metrics))}", where=str(folder))
+        raise RecordError(
+            f"has several metrics: {', '.join(sorted(metrics))}",
+            where=str(folder),
+            hint="keep one metric in the evaluation, and let evalscope write the report again",
+        )
     generation = _mapping(config.get("generation_config"))
     settings = {name: generation[name] for name in _SETTINGS if generation.get(name) is not None}
     if config.get("eval_type") == "openai_api":
@@ -225,7 +229,11 @@ def _sample(
 def _question(review: Review, benchmark: Mapping[str, Any], where: str) -> Question:
     asked = next((m.content for m in reversed(review.messages) if m.role == "user"), None)
     if not isinstance(asked, str):
-        raise RecordError("has no question that is plain text", where=where)
+        raise RecordError(
+            "has no question that is plain text",
+            where=where,
+            hint="only text questions can be compared: leave samples with pictures out",
+        )
     text, options = _apart(asked, benchmark.get("prompt_template"))
     targets = [review.target] if isinstance(review.target, str) else review.target
     if options and all(target in options for target in targets):

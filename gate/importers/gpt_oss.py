@@ -75,7 +75,11 @@ def read(paths: Sequence[Path], wanted: Wanted) -> HarnessLog:
         )
     results = read_json(path, AllResults)
     if len(results.htmls) != len(results.convos) or not results.convos:
-        raise RecordError("has not one conversation for each result", where=str(path))
+        raise RecordError(
+            "has not one conversation for each result",
+            where=str(path),
+            hint="the run was cut off: let gpt_oss.evals run again",
+        )
     named = _named(path, wanted)
     pairs = list(zip(results.convos, results.htmls, strict=True))
     samples, requests = [], Counter[str]()

@@ -197,7 +197,11 @@ def _eval_file(path: Path) -> tuple[Header, list[Sample]]:
                 if name.startswith("samples/")
             ]
     except (zipfile.BadZipFile, ZstdError, EOFError, OSError, NotImplementedError) as problem:
-        raise RecordError(f"is a damaged .eval file: {problem}", where=str(path)) from problem
+        raise RecordError(
+            f"is a damaged .eval file: {problem}",
+            where=str(path),
+            hint="copy it again from where it was written, or run the evaluation again",
+        ) from problem
     return header, samples
 
 
@@ -205,7 +209,11 @@ def _entry(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
     with archive.open(name) as file:
         data: bytes = file.read(ENTRY_LIMIT + 1)
     if len(data) > ENTRY_LIMIT:
-        raise RecordError(f"{name} has more than {ENTRY_LIMIT:,} bytes", where=str(path))
+        raise RecordError(
+            f"{name} has more than {ENTRY_LIMIT:,} bytes",
+            where=str(path),
+            hint="log with `inspect eval --no-log-images` or fewer samples a log",
+        )
     return data
 
 
@@ -217,7 +225,11 @@ def _check_header(header: Header, wanted: Wanted, where: str) -> None:
             hint="`inspect eval-retry` finishes it; a part of a run is none",
         )
     if header.invalidated:
-        raise RecordError("the log was invalidated by whoever reviewed it", where=where)
+        raise RecordError(
+            "the log was invalidated by whoever reviewed it",
+            where=where,
+            hint="import a log that is valid: run the evaluation again",
+        )
     if header.eval.task != wanted.benchmark:
         raise RecordError(
             f"measured {header.eval.task}, not {wanted.benchmark}",
@@ -292,7 +304,11 @@ def _question(sample: Sample, where: str) -> Question:
         return question(text, "\n".join(targets))
     places = ["ABCDEFGHIJKLMNOPQRSTUVWXYZ".find(target) if len(target) == 1 else -1 for target in targets]
     if not all(0 <= place < len(sample.choices) for place in places):
-        raise RecordError(f"its target names none of its {len(sample.choices)} choices", where=where)
+        raise RecordError(
+            f"its target names none of its {len(sample.choices)} choices",
+            where=where,
+            hint="correct the target in the task, and run the evaluation again",
+        )
     correct = "\n".join(sample.choices[place] for place in places)
     return question(text, correct, sample.choices)
 

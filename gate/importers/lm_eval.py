@@ -224,7 +224,11 @@ def _settings(repeat: Repeat, configs: Sequence[Mapping[str, Any]]) -> dict[str,
     for name, keys in _SETTINGS.items():
         values = [next((kwargs[key] for key in keys if key in kwargs), None) for kwargs in asked]
         if any(value != values[0] for value in values):
-            raise RecordError(f"its tasks were asked with different {name}", where=str(repeat.path))
+            raise RecordError(
+                f"its tasks were asked with different {name}",
+                where=str(repeat.path),
+                hint="ask all of them in one run with one setting",
+            )
         if values[0] is not None:
             held[name] = values[0]
     kind = repeat.results.config.model
@@ -253,7 +257,11 @@ def _samples(repeat: Repeat, task: str, number: int, metric: str, wanted: Wanted
         if row.filter != (wanted_filter or row.filter) or name not in row.metrics:
             continue
         if row.doc_id in seen:
-            raise RecordError(f"doc_id {row.doc_id} is there twice", where=where)
+            raise RecordError(
+                f"doc_id {row.doc_id} is there twice",
+                where=where,
+                hint="the file was written to twice: remove it, and run lm-eval again",
+            )
         seen.add(row.doc_id)
         readable = not row.filtered_resps or row.filtered_resps[0] not in (INVALID, "")
         yield LoggedSample(

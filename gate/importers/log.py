@@ -164,7 +164,11 @@ def read_lines(path: Path, model: type[Model]) -> Iterable[tuple[str, Model]]:
                     where = f"{path}:{number}"
                     yield where, parse(line, model, where=where, located=True)
     except OSError as problem:
-        raise RecordError(f"cannot be read: {problem.strerror}", where=str(path)) from problem
+        raise RecordError(
+            f"cannot be read: {problem.strerror}",
+            where=str(path),
+            hint="check the path, and whether this user may read it",
+        ) from problem
 
 
 def parse(data: bytes, model: type[Model], *, where: str, located: bool = False) -> Model:
@@ -186,4 +190,8 @@ def parse(data: bytes, model: type[Model], *, where: str, located: bool = False)
         # Not `strict` from Python values: JSON knows no tuple.
         return model.model_validate(value)
     except ValidationError as problem:
-        raise RecordError(f"is not what this harness writes: {invalid_field(problem)}", where=where) from None
+        raise RecordError(
+            f"is not what this harness writes: {invalid_field(problem)}",
+            where=where,
+            hint="check the format that you named; docs/importing.md lists the versions that were tried",
+        ) from None

@@ -109,7 +109,11 @@ def _numbered(log: HarnessLog) -> dict[tuple[str, int], LoggedSample]:
     for sample in log.samples:
         name = sample.question.id
         if contents.setdefault(name, sample.question.content) != sample.question.content:
-            raise RecordError(f"question {name} is there with different options", where=log.where)
+            raise RecordError(
+                f"question {name} is there with different options",
+                where=log.where,
+                hint="import runs of one and the same question set",
+            )
         place = (name, seen[name] if sample.repeat is None else sample.repeat)
         seen[name] += 1
         if place in found:
@@ -185,7 +189,9 @@ def _fingerprint(
 def _check_same(spec: CellSpec, imported: ImportedRuns, log: HarnessLog, declared: Declared) -> None:
     if log.harness != spec.task.protocol:
         raise UsageError(
-            f"the config's runs are {spec.task.protocol}'s, not {log.harness}'s", where=spec.source
+            f"the config's runs are {spec.task.protocol}'s, not {log.harness}'s",
+            where=spec.source,
+            hint="name the config of this harness, or import with the config's own",
         )
     if log.version is None and imported.version is None:
         raise UsageError(
@@ -197,6 +203,7 @@ def _check_same(spec: CellSpec, imported: ImportedRuns, log: HarnessLog, declare
         raise RecordError(
             f"written by {log.harness} {log.version}, but the config declares {imported.version}",
             where=log.where,
+            hint="correct `imported: {version: ...}`, or run that version",
         )
     called = declared.served_model or spec.model_name
     if log.model is not None and log.model != called and not log.model.endswith(f"/{called}"):

@@ -48,9 +48,13 @@ def unpack(text: str, *, where: str) -> Rows:
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RecordError("is not base64", where=where) from error
+        raise RecordError("is not base64", where=where, hint="restore it from git, or probe again") from error
     if len(data) % _LAYOUT.itemsize:
-        raise RecordError(f"{len(data)} bytes are no whole number of positions", where=where)
+        raise RecordError(
+            f"{len(data)} bytes are no whole number of positions",
+            where=where,
+            hint="restore it from git, or probe again",
+        )
     packed: NDArray[Any] = np.frombuffer(data, _LAYOUT)
     return Rows(
         _ids_of(packed["token"]),

@@ -174,7 +174,9 @@ async def take(
         if failed:
             said = "; ".join(f"{c.fact}: expected {c.expected}, found {c.found or 'nothing'}" for c in failed)
             raise MeasurementError(
-                f"the engine did not run what the config says: {said}", where=str(spec.cell)
+                f"the engine did not run what the config says: {said}",
+                where=str(spec.cell),
+                hint="read its log; nothing is stored of another backend than the config's",
             )
         for number in concurrencies:
             client = EngineClient(

@@ -146,7 +146,10 @@ def distances(probe: Probe, other: Probe) -> Distances:
     prefill = [_pair(*texts, f"prefill {n}") for n, texts in enumerate(_zipped(probe.prefill, other.prefill))]
     decode = [_pair(*texts, f"decode {n}") for n, texts in enumerate(_zipped(probe.decode, other.decode))]
     if len(prefill) != len(decode):
-        raise RecordError(f"{len(prefill)} prompts in prefill, {len(decode)} in decode")
+        raise RecordError(
+            f"{len(prefill)} prompts in prefill, {len(decode)} in decode",
+            hint="probe again: both parts ask the same prompts",
+        )
     together = [_same_context(*pair) for pair in decode]
     values = np.array(
         [
@@ -188,14 +191,21 @@ def _broken(found: Distances, tests: Sequence[Drift]) -> str:
 
 def _zipped(mine: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
     if len(mine) != len(theirs):
-        raise RecordError(f"a probe of {len(mine)} prompts against one of {len(theirs)}")
+        raise RecordError(
+            f"a probe of {len(mine)} prompts against one of {len(theirs)}",
+            hint="probe both again with one version of the gate",
+        )
     return list(zip(mine, theirs, strict=True))
 
 
 def _pair(mine: str, theirs: str, where: str) -> tuple[Rows, Rows]:
     ours, others = unpack(mine, where=where), unpack(theirs, where=where)
     if len(ours.token) != len(others.token) or not len(ours.token):
-        raise RecordError(f"{len(ours.token)} positions against {len(others.token)}", where=where)
+        raise RecordError(
+            f"{len(ours.token)} positions against {len(others.token)}",
+            where=where,
+            hint="probe both again with one version of the gate",
+        )
     return ours, others
 
 
@@ -215,7 +225,10 @@ def _agreed(ours: Rows, theirs: Rows) -> tuple[Rows, Rows]:
 
 def _shift(ours: Rows, theirs: Rows) -> Floats:
     if not np.array_equal(ours.token, theirs.token):
-        raise RecordError("two probes of one prompt hold different tokens")
+        raise RecordError(
+            "two probes of one prompt hold different tokens",
+            hint="probe both again with one version of the gate",
+        )
     return shift(ours, theirs)
 
 

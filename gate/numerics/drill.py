@@ -254,7 +254,10 @@ async def _twice(bench: Bench, plan: Plan, engine: Engine, found: Found, name: s
 
 def _assembled(bench: Bench, found: Found) -> Selftest:
     if found.base is None:
-        raise MeasurementError("the drill was interrupted before the baseline was probed")
+        raise MeasurementError(
+            "the drill was interrupted before the baseline was probed",
+            hint="start it again: it needs the baseline's probe first",
+        )
     base = found.base
     reruns = [healthy_of(base, one) for one in found.reruns]
     declared = [*reruns, *(healthy_of(base, one) for one in found.variants)]

@@ -78,7 +78,11 @@ def compare_backends(request: RunRequest, progress: Progress) -> Comparison:
         with cancelled_by_signals() as received:
             for plan in plans:
                 if received:
-                    raise MeasurementError("cancelled", where=str(plan.spec.cell))
+                    raise MeasurementError(
+                        "cancelled",
+                        where=str(plan.spec.cell),
+                        hint="start it again: probes are short and none is kept",
+                    )
                 name = plan.spec.cell.backend
                 probed = await take(plan, request, outputs, progress, concurrencies=(CONCURRENCY,), name=name)
                 taken += [one._replace(name=name) for one in probed]

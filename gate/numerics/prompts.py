@@ -77,4 +77,6 @@ def load_prompts(name: str) -> PromptSet:
     try:
         return PromptSet.model_validate(value)
     except ValidationError as problem:
-        raise ConfigError(invalid_field(problem), where=name) from problem
+        raise ConfigError(
+            invalid_field(problem), where=name, hint="write it like gate/numerics/prompts/gpt-oss.json"
+        ) from problem

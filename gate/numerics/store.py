@@ -100,6 +100,14 @@ def save(path: Path, stored: ProbeBaseline) -> None:
     try:
         replace(path, render(stored).encode())
     except Changed as problem:
-        raise BaselineError(f"was not written: {problem}", where=str(path)) from problem
+        raise BaselineError(
+            f"was not written: {problem}",
+            where=str(path),
+            hint="run `gate baseline probe` again when nothing else writes there",
+        ) from problem
     except OSError as problem:
-        raise BaselineError(f"cannot be written: {problem.strerror}", where=str(path)) from problem
+        raise BaselineError(
+            f"cannot be written: {problem.strerror}",
+            where=str(path),
+            hint="make the folder writable, or free some space, and run it again",
+        ) from problem

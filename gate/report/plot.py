@@ -124,7 +124,9 @@ def _write(path: Path, draw: Callable[[Figure], None], *, size: tuple[float, flo
     try:
         replace(path, out.getvalue())
     except (OSError, Changed) as problem:
-        raise UsageError(f"cannot be written: {problem}", where=str(path)) from problem
+        raise UsageError(
+            f"cannot be written: {problem}", where=str(path), hint="give another path, ending in .svg"
+        ) from problem
 
 
 def _when(entry: Entry) -> datetime:

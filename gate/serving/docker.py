@@ -107,7 +107,10 @@ class DockerContainer:
         check_model(self.model)
         for source in self._mounts():
             if "," in source:
-                raise UsageError(f"cannot mount {source}: a comma separates Docker's mount options")
+                raise UsageError(
+                    f"cannot mount {source}: a comma separates Docker's mount options",
+                    hint="use a path without a comma",
+                )
 
     @contextmanager
     def socket(self) -> Iterator[Path]:
@@ -122,7 +125,10 @@ class DockerContainer:
     def argv(self, endpoint: Endpoint) -> list[str]:
         """`docker run` without a network: the engine answers on a socket in a folder that both sides see."""
         if endpoint.socket is None:
-            raise UsageError("a container serves on a socket")
+            raise UsageError(
+                "a container serves on a socket",
+                hint="report this as a bug of the gate: it starts a container with a socket",
+            )
         folder = endpoint.socket.parent
         return [
             *(*self.docker, "run", "--rm", "--init", "--pull", "never", "--name", self.name),

@@ -263,7 +263,11 @@ def read_log(path: Path) -> Evidence:
         with path.open(encoding="utf-8", errors="replace") as lines:
             return read_evidence(lines)
     except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+        raise UsageError(
+            f"cannot be read: {error.strerror}",
+            where=str(path),
+            hint="check the path, and whether this user may read it",
+        ) from error
 
 
 def merged(first: Evidence, second: Evidence) -> Evidence:

@@ -77,7 +77,10 @@ def _run(
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise EngineError(f"{command[0]} {command[1]} failed: {type(error).__name__}") from error
+        raise EngineError(
+            f"{command[0]} {command[1]} failed: {type(error).__name__}",
+            hint="try the same command yourself, as this user",
+        ) from error
 
 
 def _last_line(text: str) -> str:

@@ -67,7 +67,10 @@ class Address:
         """
         parts = urllib.parse.urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise UsageError("--base-url is not http://HOST:PORT or https://HOST")
+            raise UsageError(
+                "--base-url is not http://HOST:PORT or https://HOST",
+                hint="write it like http://127.0.0.1:8000, without a path",
+            )
         if parts.username or parts.password or parts.query or parts.fragment:
             raise UsageError(
                 "--base-url holds credentials or a query", hint=f"give a key in {API_KEY_VARIABLE} instead"
@@ -79,7 +82,10 @@ class Address:
                 "`--conversation-date none` if its model is told no date",
             )
         if self.conversation_date != "none" and not _DATE.fullmatch(self.conversation_date):
-            raise UsageError(f"--conversation-date {self.conversation_date!r} is neither YYYY-MM-DD nor none")
+            raise UsageError(
+                f"--conversation-date {self.conversation_date!r} is neither YYYY-MM-DD nor none",
+                hint="write it like 2026-01-01, or none where the server tells no date",
+            )
 
     @property
     def base(self) -> str:

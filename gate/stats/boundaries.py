@@ -102,9 +102,15 @@ def spent_boundaries(times: Sequence[float], spent: Sequence[float]) -> tuple[fl
         StatisticsError: times or errors that do not ascend.
     """
     if not times or times[0] <= 0 or times[-1] > 1 + 1e-12 or any(a >= b for a, b in pairwise(times)):
-        raise StatisticsError(f"information times must ascend in (0, 1], not {tuple(times)}")
+        raise StatisticsError(
+            f"information times must ascend in (0, 1], not {tuple(times)}",
+            hint="give fractions of the whole run that grow, at most 1",
+        )
     if spent[0] < 0 or spent[-1] >= 1 or any(a > b for a, b in pairwise(spent)):
-        raise StatisticsError(f"the error spent must ascend below 1, not {tuple(spent)}")
+        raise StatisticsError(
+            f"the error spent must ascend below 1, not {tuple(spent)}",
+            hint="give error rates that grow from look to look, below 1",
+        )
     found = [_upper_quantile(spent[0])]
     density = None
     for k in range(1, len(times)):
@@ -121,7 +127,9 @@ def exit_probability(times: Sequence[float], upper: Sequence[float], drift: floa
         StatisticsError: boundaries that are not one a look.
     """
     if len(times) != len(upper) or not times:
-        raise StatisticsError(f"{len(upper)} boundaries for {len(times)} looks")
+        raise StatisticsError(
+            f"{len(upper)} boundaries for {len(times)} looks", hint="give one boundary a look"
+        )
     reached = float(ndtr(drift * math.sqrt(times[0]) - upper[0]))
     density = None
     for k in range(1, len(times)):
@@ -146,7 +154,10 @@ def sequential_p(times: tuple[float, ...], z: Sequence[float]) -> float:
     once, and inverted by cubic splines: the same as root finding over alpha to three digits.
     """
     if not 0 < len(z) <= len(times):
-        raise StatisticsError(f"{len(z)} statistics for a plan of {len(times)} looks")
+        raise StatisticsError(
+            f"{len(z)} statistics for a plan of {len(times)} looks",
+            hint="give one statistic a look, and no more looks than were planned",
+        )
     levels = [_level(inverse, value) for inverse, value in zip(_inverses(times), z, strict=False)]
     p = float(ndtr(-max(levels)))
     return 1.0 if p > _P_CEILING else max(p, P_FLOOR)

@@ -75,7 +75,10 @@ def between_runs(correct: ArrayLike, repeats: ArrayLike) -> Between:
     """
     k, n = np.asarray(correct, dtype=np.float64), np.asarray(repeats, dtype=np.float64)
     if k.ndim != 2 or n.shape != k.shape[:1]:  # noqa: PLR2004 - runs x questions
-        raise StatisticsError(f"counts of shape {k.shape} and repeats of shape {n.shape} are no runs")
+        raise StatisticsError(
+            f"counts of shape {k.shape} and repeats of shape {n.shape} are no runs",
+            hint="give one row of counts a run, and its repeats",
+        )
     if len(k) < FEWEST_RUNS:
         raise StatisticsError(
             f"{len(k)} runs hardly show what runs differ by",

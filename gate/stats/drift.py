@@ -94,7 +94,8 @@ def divergence(ours: Rows, theirs: Rows) -> Floats:
     """
     if ours.top_ids.shape[0] != theirs.top_ids.shape[0]:
         raise StatisticsError(
-            f"{ours.top_ids.shape[0]} positions on one side, {theirs.top_ids.shape[0]} on the other"
+            f"{ours.top_ids.shape[0]} positions on one side, {theirs.top_ids.shape[0]} on the other",
+            hint="compare probes of the same prompts",
         )
     if not ours.top_ids.shape[0]:
         return np.zeros(0)
@@ -112,7 +113,10 @@ def divergence(ours: Rows, theirs: Rows) -> Floats:
 def shift(ours: Rows, theirs: Rows) -> Floats:
     """|difference of the log-probabilities| of the tokens that stand there, in nats, shape (T,)."""
     if not np.array_equal(ours.token, theirs.token):
-        raise StatisticsError("the two sides are about different tokens")
+        raise StatisticsError(
+            "the two sides are about different tokens",
+            hint="compare probes that were forced along the same tokens",
+        )
     difference: Floats = np.abs(ours.logprob - theirs.logprob)
     return difference
 
@@ -159,7 +163,10 @@ def floors(healthy: ArrayLike, least: float) -> Floats:
     """
     given = np.asarray(healthy, np.float64)
     if not least > 0 or given.ndim != 2:  # noqa: PLR2004 - (R, n)
-        raise StatisticsError("noise floors need comparisons of shape (R, n) and a least value above 0")
+        raise StatisticsError(
+            "noise floors need comparisons of shape (R, n) and a least value above 0",
+            hint="give at least one comparison of a build with itself",
+        )
     if not given.shape[0]:
         return np.full(given.shape[1], least)
     known = ~np.isnan(given)
@@ -185,7 +192,7 @@ def drift(values: ArrayLike, floor: ArrayLike, allowance: float) -> Drift:
     """
     noise = np.asarray(floor, np.float64)
     if not (noise > 0).all():
-        raise StatisticsError("a noise floor is not positive")
+        raise StatisticsError("a noise floor is not positive", hint="give a least value above 0")
     ratio = _known(np.asarray(values, np.float64) / noise)
     if ratio.size < FEWEST_PROMPTS:
         return Drift(level(ratio), 1.0, ratio.size)

@@ -65,7 +65,9 @@ def rate_rise(before: ArrayLike, n: int, after: ArrayLike, m: int) -> Endpoint:
     """
     x, y = _counts(before, n), _counts(after, m)
     if x.shape != y.shape or not x.size:
-        raise StatisticsError(f"{x.size} questions before, {y.size} after")
+        raise StatisticsError(
+            f"{x.size} questions before, {y.size} after", hint="compare runs of the same questions"
+        )
     alike = np.bincount(x + y)
     law = np.ones(1)
     for total, count in enumerate(alike.tolist()):
@@ -146,7 +148,10 @@ def length_shift(before: ArrayLike, n: int, after: ArrayLike, m: int) -> Endpoin
 def _counts(values: ArrayLike, samples: int) -> NDArray[np.int64]:
     counts = np.asarray(values, dtype=np.int64)
     if samples < 1 or counts.ndim != 1 or (counts.size and (counts.min() < 0 or counts.max() > samples)):
-        raise StatisticsError(f"counts out of {samples} samples do not lie between 0 and {samples}")
+        raise StatisticsError(
+            f"counts out of {samples} samples do not lie between 0 and {samples}",
+            hint="give counts of those samples",
+        )
     return counts
 
 

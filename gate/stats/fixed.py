@@ -63,7 +63,10 @@ def look_once(plan: SequencePlan, outcomes: Sequence[str]) -> Course:
             hint="a run of a size chosen afterwards proves nothing: import the declared one",
         )
     if any(len(row) != total or "." in row for row in outcomes):
-        raise RecordError("the run is incomplete: a sample is missing")
+        raise RecordError(
+            "the run is incomplete: a sample is missing",
+            hint="finish it: the same command goes on from its journal",
+        )
     counts = np.array([[outcome == "1" for outcome in row] for row in outcomes]).sum(axis=0)
     look = look_at_asked(
         plan, plan.correct, counts.astype(np.float64), np.asarray(float(repeats)), plan.moments

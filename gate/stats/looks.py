@@ -226,10 +226,17 @@ def _mean(x: Floats) -> Floats:
 
 def _check_counts(k: Floats, n: Floats, s: Floats, m: Floats) -> None:
     if k.ndim != 1:
-        raise StatisticsError(f"counts must have shape (Q,), not {k.shape}")
+        raise StatisticsError(
+            f"counts must have shape (Q,), not {k.shape}", hint="give one number a question"
+        )
     if n.min() < 1:
         raise StatisticsError("a question has no baseline samples", hint="collect the baseline again")
     if k.min() < 0 or s.min() < 0 or (k > n).any() or (s > m).any():
-        raise StatisticsError("a question has more correct answers than samples, or fewer than none")
+        raise StatisticsError(
+            "a question has more correct answers than samples, or fewer than none",
+            hint="give counts between 0 and the samples of the question",
+        )
     if m.max() < 1:
-        raise StatisticsError("no question has been asked yet: there is nothing to look at")
+        raise StatisticsError(
+            "no question has been asked yet: there is nothing to look at", hint="look after the first block"
+        )

@@ -69,7 +69,10 @@ def checked(design: Design) -> Design:
     if design.cells < 1:
         raise StatisticsError(f"a family of {design.cells} cells", hint="a run has at least one cell")
     if design.questions < 1 or design.baseline_repeats < 1:
-        raise StatisticsError(f"{design.questions} questions, {design.baseline_repeats} baseline repeats")
+        raise StatisticsError(
+            f"{design.questions} questions, {design.baseline_repeats} baseline repeats",
+            hint="give at least one question and two baseline repeats",
+        )
     if not 0 < design.within <= 1:
         raise StatisticsError(f"a within-question variance of {design.within}", hint="it lies in (0, 0.5]")
     check_level(design.alpha)

@@ -75,7 +75,10 @@ def chances(scenario: Scenario) -> tuple[Floats, Floats]:
             else "where all answers are right, or all wrong, nothing varies and there is nothing to simulate",
         )
     if not 0 <= scenario.drop < (1 - mean if scenario.change is Change.IMPROVEMENT else mean):
-        raise StatisticsError(f"a change of {scenario.drop} from {mean} is not possible")
+        raise StatisticsError(
+            f"a change of {scenario.drop} from {mean} is not possible",
+            hint="choose a change that leaves every score between 0 and 1",
+        )
     if scenario.difficulty is Difficulty.MIXED:
         b = _mixed(mean, within, q)
     else:

@@ -242,9 +242,15 @@ def near_boundary(plan: SequencePlan, number: int, look: LookStatistics) -> bool
 def _table(plan: SequencePlan, outcomes: Sequence[str]) -> NDArray[np.uint8]:
     total = len(plan.correct)
     if len(outcomes) > plan.terms.max_repeats:
-        raise RecordError(f"{len(outcomes)} repeats, but {plan.terms.max_repeats} were declared")
+        raise RecordError(
+            f"{len(outcomes)} repeats, but {plan.terms.max_repeats} were declared",
+            hint="measure again; a record that went on past its plan proves nothing",
+        )
     if any(len(row) != total for row in outcomes):
-        raise RecordError(f"a repeat does not have one outcome for each of the {total} questions")
+        raise RecordError(
+            f"a repeat does not have one outcome for each of the {total} questions",
+            hint="measure again; a record is never mended by hand",
+        )
     return np.frombuffer("".join(outcomes).encode("ascii"), dtype=np.uint8).reshape(len(outcomes), total)
 
 

@@ -46,5 +46,12 @@ def test_the_pages_build_strictly(tmp_path: Path):
         check=False,
     )
     assert (built.returncode, built.stderr) == (0, "")
-    for page in ("tutorial", "generated/cli", "generated/config", "generated/action", "generated/report"):
+    for page in (
+        "tutorial",
+        "generated/cli",
+        "generated/config",
+        "generated/action",
+        "generated/report",
+        "generated/errors",
+    ):
         assert (tmp_path / f"{page}.html").is_file()

@@ -46,7 +46,7 @@ def test_a_bug_stops_the_bisect(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 def test_an_engine_that_cannot_be_asked_skips_its_commit(monkeypatch: pytest.MonkeyPatch):
     def unbuilt(*_: object) -> None:
-        raise EngineError("its Python does not answer")
+        raise EngineError("its Python does not answer", hint="read its log")
 
     monkeypatch.setattr(run, "run_cells", unbuilt)
     assert exit_code("run", "--bisect", "--head-sha", "a" * 40, "x.yaml") == BisectExit.SKIP

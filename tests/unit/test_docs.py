@@ -42,7 +42,13 @@ def test_the_guides_mention_every_key_of_a_config():
 def test_everything_in_the_reference_pages_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
     importlib.import_module("reference").write_reference(tmp_path)
-    assert {page.name for page in tmp_path.iterdir()} == {"cli.md", "config.md", "action.md", "report.md"}
+    assert {page.name for page in tmp_path.iterdir()} == {
+        "cli.md",
+        "config.md",
+        "action.md",
+        "report.md",
+        "errors.md",
+    }
 
 
 def test_every_page_is_in_the_table_of_contents():

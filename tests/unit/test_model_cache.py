@@ -167,7 +167,7 @@ def test_a_branch_that_moves_meanwhile_is_told(tmp_path: Path) -> None:
 
 def test_a_hub_that_does_not_answer_is_an_error_where_nothing_complete_is_there(tmp_path: Path) -> None:
     def down(model: str, revision: str) -> Manifest:
-        raise HubError("ConnectError: refused", where=model)
+        raise HubError("ConnectError: refused", where=model, hint="check the network")
 
     hub = Moving()
     hub.listing = down

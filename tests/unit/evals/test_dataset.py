@@ -109,15 +109,15 @@ def test_nothing_published_and_nothing_vouched_for_is_refused(tmp_path, dataset)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"q,b\nsecret,1\n", r"^file\.csv:1: the data set lacks the column 'a'$"),
-        (b"q,a\n", r"^file\.csv: the data set has no row$"),
-        (b"q,a\nsecret,1\nsecret2,\n", r"^file\.csv:3: the column 'a' is empty$"),
-        (b"q,a\nsecret\n", r"^file\.csv:2: the column 'a' is empty$"),
-        (b"q,a\nsecret,1,2\n", r"^file\.csv:2: the row has more cells than the header$"),
-        (b'q,a\n"sec\nret",1\nsecret,1,2\n', r"^file\.csv:4: the row has more cells"),
-        (b'q,a\n"secret,1\n', r"^file\.csv:2: not CSV: unexpected end of data$"),
-        (b"q,a\nsecret,1\nsecr\xe9t,2\n", r"^file\.csv:3: not UTF-8$"),
-        (b"q,a\n" + b"s" * 200_000 + b",1\n", r"^file\.csv:2: not CSV: field larger than field limit"),
+        (b"q,b\nsecret,1\n", r"(?m)^file\.csv:1: the data set lacks the column 'a'$"),
+        (b"q,a\n", r"(?m)^file\.csv: the data set has no row$"),
+        (b"q,a\nsecret,1\nsecret2,\n", r"(?m)^file\.csv:3: the column 'a' is empty$"),
+        (b"q,a\nsecret\n", r"(?m)^file\.csv:2: the column 'a' is empty$"),
+        (b"q,a\nsecret,1,2\n", r"(?m)^file\.csv:2: the row has more cells than the header$"),
+        (b'q,a\n"sec\nret",1\nsecret,1,2\n', r"(?m)^file\.csv:4: the row has more cells"),
+        (b'q,a\n"secret,1\n', r"(?m)^file\.csv:2: not CSV: unexpected end of data$"),
+        (b"q,a\nsecret,1\nsecr\xe9t,2\n", r"(?m)^file\.csv:3: not UTF-8$"),
+        (b"q,a\n" + b"s" * 200_000 + b",1\n", r"(?m)^file\.csv:2: not CSV: field larger than field limit"),
     ],
 )
 def test_a_malformed_csv_is_located_and_never_quoted(content, message):
@@ -135,10 +135,10 @@ def test_csv_cells_keep_their_spaces_line_ends_and_any_byte_order_mark_is_droppe
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"q": "secret"\n', r"^file\.csv:1: not a line of JSON$"),
-        (b'# c\n["secret"]\n', r"^file\.csv:2: not a JSON object$"),
-        (b'{"q": "secret"}\n', r"^file\.csv:1: the data set lacks the column 'a'$"),
-        (b"# c\n", r"^file\.csv: the data set has no row$"),
+        (b'{"q": "secret"\n', r"(?m)^file\.csv:1: not a line of JSON$"),
+        (b'# c\n["secret"]\n', r"(?m)^file\.csv:2: not a JSON object$"),
+        (b'{"q": "secret"}\n', r"(?m)^file\.csv:1: the data set lacks the column 'a'$"),
+        (b"# c\n", r"(?m)^file\.csv: the data set has no row$"),
     ],
 )
 def test_malformed_json_lines_are_located_and_never_quoted(content, message):

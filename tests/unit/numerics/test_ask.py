@@ -135,7 +135,7 @@ async def test_a_reply_without_a_choice_is_refused(reply):
 async def test_one_failed_request_ends_the_probe_with_its_own_error():
     class Dead(Client):
         async def fetch(self, request, read):
-            raise EngineError("the engine is dead")
+            raise EngineError("the engine is dead", hint="read its log")
 
     with pytest.raises(EngineError, match="the engine is dead"):
         await ask_prompts(Dead(), PROMPTS, "m")
