@@ -1,13 +1,14 @@
 """`kill -9` of the real engine's own processes at random moments: nothing wrong, nothing left, nothing hangs.
 
-    python -m benchmarks.kill_loop [--rounds 20] [--seed 1] [--out DIR]
+    python -m benchmarks.kill_loop [--rounds 20] [--first-round 1] [--seed 1] [--out DIR]
 
 An undisturbed `gate run` of the embedded model is the reference. Each round runs the same commit again and
 kills one of the engine's `VLLM::` processes while it starts or after a random number of samples, in every
 fourth round once more after the restart. A round is right when it ends with the reference's outcomes to the
 letter, or as `not_measured`; when not one sample in its journal differs from the reference's; and when no
 process of it is left. Exits 1 when a round is not. The margin is 10 points instead of the config's 5: the
-verdict comes after a few hundred samples, and a round is mostly the engine's two starts.
+verdict comes after a few hundred samples, and a round is mostly the engine's two starts. What round N does
+depends on the seed and N alone, so twenty rounds can be played in pieces: `--first-round 5 --rounds 4`.
 """
 
 from __future__ import annotations
@@ -200,9 +201,9 @@ def _round(
 
 
 def moments_of(number: int, reference: Round, chance: random.Random) -> tuple[Moment, ...]:
-    """Random moments of one round: one, in every fourth round two."""
+    """Random moments of one round, counted from 1: one, in every fourth round two."""
     found = []
-    for _ in range(2 if number % 4 == 3 else 1):
+    for _ in range(2 if number % 4 == 0 else 1):
         at_start = chance.random() < SHARE_AT_START
         share = chance.random()
         found.append(
@@ -236,25 +237,26 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--first-round", type=int, default=1, help="go on where an earlier piece ended")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="keep the runs' folders here")
     options = parser.parse_args()
-    chance = random.Random(options.seed)  # noqa: S311
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         out = options.out or Path(scratch)
         out.mkdir(parents=True, exist_ok=True)
-        reference = play(out / "reference", (), chance)
+        reference = play(out / "reference", (), random.Random())  # noqa: S311
         print(f"reference: {reference.verdict}, {len(reference.samples)} samples, {reference.seconds:.0f} s")
         print("\n| round | killed | noticed after s | verdict | restarts | seconds | wrong |", flush=True)
         print("| --- | --- | --- | --- | --- | --- | --- |")
         rounds = []
-        for number in range(options.rounds):
-            done = play(out / f"round-{number + 1}", moments_of(number, reference, chance), chance)
+        for number in range(options.first_round, options.first_round + options.rounds):
+            chance = random.Random(f"{options.seed} {number}")  # noqa: S311
+            done = play(out / f"round-{number}", moments_of(number, reference, chance), chance)
             rounds.append(done)
             faults = done.faults(reference)
             wrong += faults
-            print(row(number + 1, done, faults), flush=True)
+            print(row(number, done, faults), flush=True)
     resumed = sum(r.verdict != "not_measured" and r.restarts > 0 for r in rounds)
     unmeasured = sum(r.verdict == "not_measured" for r in rounds)
     print(
