@@ -25,7 +25,8 @@ from gate.model import Baseline, RunRecord, sha256_of
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_collection, resumed
 from gate.report.progress import Progress
-from gate.run import RunRequest, measure_plan, provenance_of, select, to_the_end
+from gate.request import RunRequest, provenance_of, select
+from gate.run import measure_plan, to_the_end
 from gate.sequence import new_stream
 from gate.serving.signals import cancelled_by_signals
 

@@ -22,7 +22,7 @@ from gate.errors import BaselineError, UsageError
 from gate.fingerprint import Git
 from gate.model import Baseline, Cell, RunRecord
 from gate.report.progress import Progress
-from gate.run import RunRequest, select
+from gate.request import RunRequest, select
 
 CI_VARIABLES: Final = ("CI", "GITHUB_ACTIONS")
 

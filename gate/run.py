@@ -8,56 +8,35 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from gate import records
-from gate.cells import CellSpec, cells_of
+from gate.cells import CellSpec
 from gate.check import judge
 from gate.confirm import BaseBuild, confirm
 from gate.decide import NextStep, next_step, plan_sequence
-from gate.engine import EngineChoice, Found, check_served, engine_of, find_out, launcher_for
+from gate.engine import Found, engine_of, find_out, launcher_for
 from gate.errors import RecordError, UsageError
 from gate.evals.client import EngineClient
 from gate.evals.journal import Journal
 from gate.executors import Executor, Place, executor_for, visibility_variables
-from gate.fingerprint import git_in, provenance
 from gate.measure import RESTARTS, Engine, measure, unmeasured
 from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
 from gate.outputs import Outputs
-from gate.plan import Heads, Origins, Plan, plan_confirmation, plan_gate, resumed
+from gate.plan import Plan, plan_confirmation, plan_gate, resumed
 from gate.report.progress import Progress
 from gate.reporting import assemble, fail_on_verdicts, write_report
+from gate.request import RunRequest, provenance_of, select
 from gate.serving.launch import Launcher
 from gate.serving.remote import RemoteServer
 from gate.serving.signals import cancelled_by_signals
 
 DEFAULT_CONCURRENCY: Final = 256
 REQUEST_SECONDS: Final = 900.0
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What the command line asked for."""
-
-    paths: tuple[Path, ...]
-    origins: Origins
-    out: Path
-    backends: tuple[str, ...] = ()
-    arch: str = "auto"
-    engine: EngineChoice = field(default_factory=EngineChoice)
-    concurrency: int | None = None
-    hang_seconds: float | None = None
-    heads: Heads = field(default_factory=Heads)
-    family_size: int | None = None
-    accept_wider_margin: bool = False
-    accept_unproven: tuple[str, ...] = ()
-    fail_on: str | None = None
-    jobs: int = 1
-    confirm_with: EngineChoice | None = None
 
 
 class CellJob(NamedTuple):
@@ -313,43 +292,3 @@ def looks_of(plan: Plan, progress: Progress) -> Callable[[RunRecord], NextStep]:
         return step._replace(stop=step.stop or expired)
 
     return look
-
-
-def select(request: RunRequest) -> tuple[tuple[CellSpec, ...], Found]:
-    """The cells asked for, and what the engine's own environment says of itself.
-
-    Raises:
-        EngineError: the engine cannot be asked, or nobody can tell the arch.
-        UsageError: the engine's command does not exist; a list belongs to another arch than this machine.
-    """
-    given = None if request.arch == "auto" else request.arch
-    # Read before the engine is asked: a misspelt config must not hide behind an engine that is not there.
-    cells_of(request.paths, arch=given, backends=request.backends, unknown_arch="any")
-    found = find_out(request.engine)
-    arch = given or found.arch()
-    specs = cells_of(request.paths, arch=arch, backends=request.backends)
-    if found.remote is not None and len(specs) > 1:
-        raise UsageError(
-            f"one server serves one cell, and these are {len(specs)}",
-            hint=f"name one config, and one of its backends: --backend {specs[0].cell.backend}",
-        )
-    if found.remote is not None and request.confirm_with is not None:
-        raise UsageError(
-            "--confirm-with measures the base build on the machine of the build under test",
-            hint="leave it out: with --base-url that machine is somebody else's",
-        )
-    for spec in specs:
-        check_served(spec, found, request.origins.model)
-    return specs, found
-
-
-def provenance_of(spec: CellSpec, request: RunRequest, found: Found) -> dict[str, str]:
-    """Where a run of this cell comes from."""
-    return provenance(
-        git=git_in(Path.cwd()),
-        environ=os.environ,
-        now=datetime.now(UTC),
-        server_args=spec.server_args,
-        store=request.origins.baselines,
-        extra={**found.provenance(), **request.engine.provenance()},
-    )

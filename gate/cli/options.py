@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from gate.collect import Collection
     from gate.engine import EngineChoice
-    from gate.run import RunRequest
+    from gate.request import RunRequest
     from gate.serving.remote import Address
 
 Sources = Annotated[
@@ -127,7 +127,7 @@ class Measuring:
         """What the code takes; `more` are fields that only some commands have."""
         from gate.engine import EngineChoice
         from gate.plan import Origins
-        from gate.run import RunRequest
+        from gate.request import RunRequest
 
         return RunRequest(
             paths=tuple(paths),

@@ -15,7 +15,7 @@ from gate.cli.options import FailOn, FamilySize, Measuring, Sources, WiderMargin
 from gate.errors import UsageError
 
 if TYPE_CHECKING:
-    from gate.run import RunRequest
+    from gate.request import RunRequest
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from gate.plan import Origins
 from gate.refresh import Refresh, refresh
 from gate.report import escape
 from gate.report.progress import SilentProgress
-from gate.run import RunRequest
+from gate.request import RunRequest
 
 _SHOWN: Final = (
     "engine_version",

@@ -28,7 +28,7 @@ from gate.numerics.store import Healthy, ProbeBaseline, load, probe_path, save
 from gate.outputs import Outputs
 from gate.plan import SERVED_MODEL, Plan, plan_collection
 from gate.report.progress import Progress
-from gate.run import RunRequest, provenance_of, select
+from gate.request import RunRequest, provenance_of, select
 from gate.serving.signals import cancelled_by_signals
 from gate.stats.drift import Rows
 

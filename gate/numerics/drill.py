@@ -34,7 +34,8 @@ from gate.numerics.store import Healthy, ProbeBaseline
 from gate.outputs import Outputs
 from gate.plan import SERVED_MODEL, Heads, Plan, plan_gate
 from gate.report.progress import SilentProgress
-from gate.run import REQUEST_SECONDS, RunRequest, looks_of, provenance_of, select
+from gate.request import RunRequest, provenance_of, select
+from gate.run import REQUEST_SECONDS, looks_of
 from gate.serving.signals import cancelled_by_signals
 from gate.stats.drift import SHIFT_FLOOR
 

@@ -16,7 +16,7 @@ from gate.numerics.store import Healthy, load
 from gate.outputs import Outputs
 from gate.plan import plan_collection
 from gate.report.progress import Progress
-from gate.run import RunRequest, provenance_of, select
+from gate.request import RunRequest, provenance_of, select
 from gate.serving.signals import cancelled_by_signals
 from gate.stats.drift import level
 

@@ -19,7 +19,7 @@ from gate.model import Cell, RunRecord
 from gate.plan import Origins
 from gate.refresh import Refresh, refresh
 from gate.report.progress import SilentProgress
-from gate.run import RunRequest
+from gate.request import RunRequest
 from tests.support.checkout import repository, run
 from tests.support.measured import CELL, PROVENANCE, baseline, fingerprint, question_ids, run_record
 

@@ -9,7 +9,7 @@ from gate.config import load_config, load_list, parse_config
 from gate.engine import EngineChoice
 from gate.errors import ConfigError, Exit
 from gate.plan import Origins
-from gate.run import RunRequest, select
+from gate.request import RunRequest, select
 
 FULL = Path(__file__).parents[1] / "data" / "configs" / "w4a8.yaml"
 

@@ -18,7 +18,7 @@ from gate.model import Evidence, Failure
 from gate.plan import Origins
 from gate.refresh import Refresh, may_write, refresh
 from gate.report.progress import SilentProgress
-from gate.run import RunRequest
+from gate.request import RunRequest
 from tests.support.measured import CELL, PROVENANCE, fingerprint, question_ids, run_record
 from tests.support.refreshing import TRITON, Checkout
 

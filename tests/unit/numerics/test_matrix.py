@@ -8,7 +8,7 @@ from gate.errors import UsageError
 from gate.numerics.matrix import compare_backends, comparison, markdown, table
 from gate.plan import Origins
 from gate.report.progress import SilentProgress
-from gate.run import RunRequest
+from gate.request import RunRequest
 from tests.support import probes
 
 TAKEN = [
