@@ -18,6 +18,7 @@ from gate.attest import checks_of
 from gate.decide import NextStep
 from gate.errors import EngineError, EngineLost, RecordError
 from gate.evals.client import EngineClient, ask_block
+from gate.evals.groups import grouped
 from gate.evals.journal import Journal
 from gate.model import Evidence, Failure, Probe, Restart, RunRecord, Sample
 from gate.plan import SERVED_MODEL, Plan
@@ -284,6 +285,7 @@ def _record(
         provenance={**plan.provenance, **restarted},
         evidence=asked.evidence,
         questions=plan.task.questions,
+        groups=grouped(plan.task.questions, plan.task.groups),
         look_at=tuple(block.samples_after for block in plan.blocks),
         outcomes=outcomes,
         tokens=tokens,

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -22,6 +23,7 @@ RECORD_SCHEMA: Final = "vllm-eval-gate/run-record/1"
 CONFIRMATION_REPEATS: Final = 16
 BASELINE_SCHEMA: Final = "vllm-eval-gate/baseline/2"
 CALIBRATION_SCHEMA: Final = "vllm-eval-gate/calibration/1"
+GROUP_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 REPORT_SCHEMA: Final = "vllm-eval-gate/report/1"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}$")]
@@ -30,6 +32,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 OutcomeString = Annotated[str, StringConstraints(pattern=r"^[10x.]*$")]
 CompleteString = Annotated[str, StringConstraints(pattern=r"^[10x]*$")]
 PackedRows = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]*={0,2}$", max_length=100_000)]
+GroupName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:+/-]{1,64}$")]
 FinishString = Annotated[str, StringConstraints(pattern=r"^[slrto.]*$")]
 
 
@@ -196,6 +199,22 @@ class Probe(Frozen):
     seconds: float = Field(ge=0)
 
 
+class QuestionGroups(Frozen):
+    """Which group of the data set (a subject, a domain) each question is of: names only, never its text.
+
+    Shape: `of` has a character for each of Q questions: the group's place in the alphabet, `.` for none.
+    """
+
+    names: tuple[GroupName, ...] = Field(min_length=1, max_length=len(GROUP_LETTERS))
+    of: Annotated[str, StringConstraints(pattern=r"^[A-Za-z.]*$")]
+
+    @model_validator(mode="after")
+    def _names_each(self) -> QuestionGroups:
+        if unknown := set(self.of) - {".", *GROUP_LETTERS[: len(self.names)]}:
+            raise ValueError(f"no group has the letter {min(unknown)!r}")
+        return self
+
+
 class RunRecord(Frozen):
     """Everything one measurement of one cell produced; `decide` recomputes every look from it.
 
@@ -222,6 +241,7 @@ class RunRecord(Frozen):
     provenance: dict[str, str]
     evidence: Evidence
     questions: tuple[QuestionId, ...]
+    groups: QuestionGroups | None = None
     look_at: tuple[int, ...]
     outcomes: tuple[OutcomeString, ...]
     tokens: tuple[tuple[int, ...], ...]
@@ -244,6 +264,8 @@ class RunRecord(Frozen):
             raise ValueError("outcomes, tokens and finish must have one entry a repeat")
         if len(self.outcomes) > self.max_repeats:
             raise ValueError(f"{len(self.outcomes)} repeats, but at most {self.max_repeats} were declared")
+        if self.groups is not None and len(self.groups.of) != q:
+            raise ValueError(f"groups are given for {len(self.groups.of)} of {q} questions")
         fresh = self.confirmation.outcomes if self.confirmation else ()
         for row in (*self.outcomes, *self.tokens, *self.finish, *fresh):
             if len(row) != q:
@@ -357,6 +379,7 @@ class Reference(NamedTuple):
     samples of each question, `tokens` is their mean length. `finish` counts all Q x repeats samples.
     `sha256` is that of the baseline file's bytes. `anchor` is what slow drift is measured against, where
     something is pinned that the pool does not hold; `calibration` is what lies beside the file.
+    `provenance` is that of the newest run that counts.
     """
 
     questions: tuple[str, ...]
@@ -369,6 +392,7 @@ class Reference(NamedTuple):
     fingerprint: Fingerprint
     anchor: Anchor | None = None
     calibration: Calibration | None = None
+    provenance: Mapping[str, str] = MappingProxyType({})
 
 
 class AnchorLook(Frozen):
@@ -439,6 +463,53 @@ class Numerics(Frozen):
     reason: str = ""
 
 
+class Shift(Frozen):
+    """A rate or a mean in the baseline and in the run; `p_value` is of one look, None without a test."""
+
+    before: float
+    after: float
+    p_value: float | None = None
+
+
+class GroupChange(Frozen):
+    """The score of a group of questions, beside the baseline's; `error` is the difference's standard error.
+
+    It describes: what is looked at in many groups has a large difference in some of them by chance.
+    """
+
+    name: GroupName
+    questions: int
+    before: float
+    after: float
+    error: float
+
+
+class QuestionChange(Frozen):
+    """How often one question was answered right; `broken`: chance does that in one run of a thousand."""
+
+    question: QuestionId
+    before: float
+    after: float
+    broken: bool
+
+
+class Changes(Frozen):
+    """What changed beside the score, over the samples that count. It describes and never decides.
+
+    `lost` and `gained` count the questions whose majority went from right to wrong, or the other way;
+    `questions` names the broken ones and then those that moved most. `finish` has a share of all samples for
+    each reason that occurs, once every question was asked. `tokens` is the mean length of an answer.
+    """
+
+    lost: int = Field(ge=0)
+    gained: int = Field(ge=0)
+    questions: tuple[QuestionChange, ...] = ()
+    groups: tuple[GroupChange, ...] = ()
+    invalid: Shift
+    tokens: Shift | None = None
+    finish: dict[str, Shift] = {}
+
+
 class CellResult(Frozen):
     """The verdict of a cell and everything a report says about it."""
 
@@ -472,6 +543,8 @@ class CellResult(Frozen):
     restarts: tuple[Restart, ...] = ()
     declared: tuple[str, ...] = ()
     numerics: Numerics | None = None
+    changes: Changes | None = None
+    provenance_differences: dict[str, tuple[str, str]] = {}
     next_step: str = ""
 
 

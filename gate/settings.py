@@ -69,7 +69,9 @@ class ChoiceColumns(Frozen):
     """Which columns of a multiple-choice data set hold what; the defaults are GPQA's own.
 
     With `choices`, that column holds a JSON list of all options and `correct` the right one's letter,
-    index from 0, or text; without, `correct` and `incorrect` hold one option each.
+    index from 0, or text; without, `correct` and `incorrect` hold one option each. `group` names the subject
+    of a question, by which reports break the score down; its names are shown, so it must not hold text of
+    the questions.
     """
 
     question: Text = "Question"
@@ -78,6 +80,7 @@ class ChoiceColumns(Frozen):
         default=("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3"), min_length=1
     )
     choices: Text | None = None
+    group: Text | None = None
 
 
 class ImportedRuns(Frozen):

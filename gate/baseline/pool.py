@@ -139,6 +139,7 @@ def _pooled(baseline: Baseline, runs: tuple[BaselineRun, ...]) -> Reference:
         finish=finish,
         sha256=sha256(baseline),
         fingerprint=baseline.fingerprint,
+        provenance=runs[-1].provenance,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gate.config import GateSettings
 from gate.decide.budget import Budget, fixed_budget, plan_budget, plan_fixed, plan_sequence
+from gate.decide.changes import provenance_differences
 from gate.decide.conclusion import Measured, conclude
 from gate.decide.declared import check_course, check_declared, check_declared_fixed
 from gate.decide.words import count, something_else_ran
@@ -68,6 +69,7 @@ def decide_cell(
     if reference is None:
         greedy = record.fingerprint.temperature == 0
         return base.model_copy(update=_no_baseline(record.cell, repeats=1 if greedy else 32))
+    base = base.model_copy(update={"provenance_differences": provenance_differences(record, reference)})
     differences = _differences(record, reference)
     if differences:
         return _incomparable(base, differences)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from gate.decide.budget import Budget
+from gate.decide.changes import changes_of
 from gate.decide.confirm import Reconsidered, reconsider
 from gate.decide.live import looks_taken
 from gate.decide.ratchet import against_anchor, drifted_words
@@ -110,6 +111,7 @@ def _estimates(measured: Measured, tolerance: float) -> dict[str, Any]:
         "anchor": reference.anchor and against_anchor(tally, reference.anchor, budget.terms),
         "old_rule_minimum": minimum,
         "old_rule_passes": None if minimum is None else not score < minimum,
+        "changes": changes_of(record, tally, reference),
         "notes": (*_notes(budget, plan, number), *_flips(measured, tally), *warnings(tally, reference)),
     }
 

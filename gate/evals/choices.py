@@ -13,6 +13,7 @@ from gate.errors import DatasetError
 from gate.evals.answers import read_letter
 from gate.evals.dataset import Dataset, Fetch, Row, download, load_dataset, read_csv, read_jsonl
 from gate.evals.endpoints import Asker
+from gate.evals.groups import groups_of
 from gate.evals.task import Answer, Endpoint, Request
 from gate.model import Finish, Outcome, sha256_of
 from gate.sequence import option_permutation, question_id, sample_seed
@@ -44,6 +45,7 @@ class ChoiceTask:
 
     Attributes:
         read: the letter that a text settles on, or None.
+        groups: question id -> name of its group, where the data set has groups.
         as_gpt_oss: grade what there is of a truncated answer, and of two options with the right text only
             the first is right, as in gpt_oss.evals.
     """
@@ -58,6 +60,7 @@ class ChoiceTask:
     order: Order = field(repr=False, default_factory=lambda: lru_cache(4096)(option_permutation))
     read: Callable[[str, str], str | None] = field(repr=False, default=read_letter)
     as_gpt_oss: bool = False
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -145,17 +148,18 @@ def load_choices(
     )
     columns = settings.columns
     options = (columns.correct, *(() if columns.choices else columns.incorrect))
-    names = (columns.question, *options, *([columns.choices] if columns.choices else []))
+    names = (columns.question, *options, *filter(None, (columns.choices, columns.group)))
     jsonl = Path(dataset.where).suffix in {".jsonl", ".json", ".ndjson"}
     rows = read_jsonl(dataset, names) if jsonl else read_csv(dataset, names)
-    items = [_item(f"{dataset.where}:{row.line}", row, columns) for row in rows]
+    items = by_id(dataset, rows, [_item(f"{dataset.where}:{row.line}", row, columns) for row in rows])
     return ChoiceTask(
         name=settings.name,
         protocol=settings.protocol,
         grader="gate-letter/1",
         dataset_sha256=dataset.sha256,
         asker=asker.limited(None),
-        items=first_ids(by_id(dataset, rows, items), settings.num_questions),
+        items=first_ids(items, settings.num_questions),
+        groups=groups_of(dataset, rows, items, columns.group),
     )
 
 

@@ -11,6 +11,7 @@ from gate.evals.answers import read_letter_gpt_oss
 from gate.evals.choices import ChoiceTask, Item, by_id, first_ids
 from gate.evals.dataset import Fetch, Source, download, load_dataset, read_csv
 from gate.evals.endpoints import Asker
+from gate.evals.groups import groups_of
 
 if TYPE_CHECKING:
     from gate.settings import TaskSettings
@@ -22,6 +23,7 @@ COLUMNS: Final = (
     "Incorrect Answer 2",
     "Incorrect Answer 3",
 )
+GROUP: Final = "High-level domain"
 PUBLISHED: Final = Source(
     "https://openaipublic.blob.core.windows.net/simple-evals/gpqa_diamond.csv",
     "41d1213cd7a4998605a26c2798500652572007161b3a92817ba46b35befcd305",
@@ -56,6 +58,7 @@ def load_gpqa(
         rows,
         [Item(row.cells["Question"], tuple(row.cells[name] for name in COLUMNS[1:]), 0) for row in rows],
     )
+    groups = groups_of(dataset, rows, items, GROUP if GROUP in rows[0].cells else None)
     if settings.protocol != GPT_OSS:
         return ChoiceTask(
             name=settings.name,
@@ -64,6 +67,7 @@ def load_gpqa(
             dataset_sha256=dataset.sha256,
             asker=asker.limited(None),
             items=first_ids(items, settings.num_questions),
+            groups=groups,
         )
     order = GptOssOrder(tuple(items), settings.num_questions)
     return ChoiceTask(
@@ -73,6 +77,7 @@ def load_gpqa(
         dataset_sha256=dataset.sha256,
         asker=asker.limited(None),
         items={name: items[name] for name in order.questions},
+        groups=groups,
         order=order,
         read=lambda text, _letters: read_letter_gpt_oss(text),
         as_gpt_oss=True,

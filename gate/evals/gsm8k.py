@@ -92,6 +92,11 @@ class Gsm8kTask:
         return tuple(sorted(self.problems))
 
     @property
+    def groups(self) -> Mapping[str, str]:
+        """It has none."""
+        return {}
+
+    @property
     def _stop(self) -> tuple[str, ...]:
         return _STOP if self.protocol == VLLM_FEW_SHOT else ()
 

@@ -74,6 +74,10 @@ class Task(Protocol):
         """Question ids, ascending."""
 
     @property
+    def groups(self) -> Mapping[str, str]:
+        """Question id -> name of its group; empty where the data set has no groups."""
+
+    @property
     def chance(self) -> float:
         """Accuracy of guessing."""
 

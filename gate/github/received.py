@@ -23,6 +23,7 @@ from gate.model import (
     Failure,
     Fingerprint,
     Probe,
+    QuestionGroups,
     Reference,
     Restart,
     RunRecord,
@@ -39,7 +40,7 @@ _IGNORED: Final = "ignored_environment"
 _MOST_SAMPLES: Final = 100_000_000
 _MOST_SECONDS: Final = 30 * 86_400
 _LOST: Final = "the engine was lost"
-_MODELS: Final = (RunRecord, Cell, Confirmation, Evidence, Failure, Fingerprint, Restart)
+_MODELS: Final = (RunRecord, Cell, Confirmation, Evidence, Failure, Fingerprint, QuestionGroups, Restart)
 _FIELDS: Final = frozenset(f.alias or name for m in _MODELS for name, f in m.model_fields.items())
 _FAILURES: Final = {
     "engine": "the engine failed; the log of the job that ran it says how",

@@ -133,3 +133,14 @@ def test_completions_need_a_token_limit(task_of):
 def test_the_declared_hash_is_checked(task_of):
     with pytest.raises(DatasetError, match="SHA-256"):
         task_of([{"q": "?", "options": ["x", "y"], "answer": 0}], LISTED, dataset_sha256="0" * 64)
+
+
+def test_a_column_may_name_each_questions_group(task_of):
+    columns = {"question": "q", "correct": "yes", "incorrect": ["no"], "group": "subject"}
+    content = "q,yes,no,subject\nWhich?,x,y,high school physics\nWho?,a,b,law\n"
+    assert sorted(task_of(content, columns, name="data.csv").groups.values()) == [
+        "high_school_physics",
+        "law",
+    ]
+    with pytest.raises(DatasetError, match="lacks the column 'subject'"):
+        task_of("q,yes,no\nWhich?,x,y\n", columns, name="data.csv")

@@ -175,3 +175,17 @@ def test_a_missing_column_is_named(task_of, tmp_path):
 def test_the_published_file_is_the_one_that_gpt_oss_reads():
     assert PUBLISHED.url.endswith("/simple-evals/gpqa_diamond.csv")
     assert PUBLISHED.sha256.startswith("41d1213cd7a4998605a26c2798500652")
+
+
+@pytest.mark.parametrize("protocol", ["independent", "gpt_oss"])
+def test_the_domain_of_a_question_is_its_group_where_the_file_names_one(task_of, tmp_path, protocol):
+    plain = write_questions(tmp_path / "q.csv", 3)
+    header, *lines = plain.read_text().splitlines()
+    named = tmp_path / "named.csv"
+    domains = ("Physics", "Biology", "Physics")
+    named.write_text(
+        "\n".join([f"{header},High-level domain", *map(",".join, zip(lines, domains, strict=True))])
+    )
+    groups = task_of(named, protocol=protocol).groups
+    assert sorted(groups.values()) == ["Biology", "Physics", "Physics"]
+    assert task_of(plain, protocol=protocol).groups == {}

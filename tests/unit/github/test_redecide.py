@@ -28,6 +28,7 @@ from gate.model import (
     Failure,
     Probe,
     ProbeFingerprint,
+    QuestionGroups,
     Restart,
     RunRecord,
     Verdict,
@@ -409,12 +410,15 @@ def full(record: dict[str, Any]) -> dict[str, Any]:
     }
     restarts = [{"samples": 3, "seconds": 1.5, "reason": "lost"}]
     probe = probes.probe().model_dump(mode="json")
-    return changed(record, restarts=restarts, anchor=["run-1"], confirmation=confirmation, probe=probe)
+    groups = {"names": ["Physics"], "of": "A" * len(record["questions"])}
+    return changed(
+        record, restarts=restarts, anchor=["run-1"], confirmation=confirmation, probe=probe, groups=groups
+    )
 
 
 def test_a_new_field_of_a_record_or_of_what_it_holds_is_thought_of_here():
     """Whoever adds one decides in `received.neutral` what becomes of its strings, and in `full` above."""
-    inner = (Confirmation, Evidence, Failure, Probe, ProbeFingerprint, Restart)
+    inner = (Confirmation, Evidence, Failure, Probe, ProbeFingerprint, QuestionGroups, Restart)
     assert {model.__name__: set(model.model_fields) for model in inner} == {
         "Confirmation": {"stream", "outcomes", "evidence", "provenance", "seconds", "failure"},
         "Evidence": {"facts", "fallbacks", "source"},
@@ -423,11 +427,13 @@ def test_a_new_field_of_a_record_or_of_what_it_holds_is_thought_of_here():
         "ProbeFingerprint": {
             *("cell", "model", "model_revision", "prompts", "prompts_sha256", "instruction_set")
         },
+        "QuestionGroups": {"names", "of"},
         "Restart": {"samples", "seconds", "reason"},
     }
     numbers = {"family_size", "alpha", "alpha_pass", "margin", "tolerated_loss", "baseline_repeats"}
     numbers |= {"max_repeats", "look_at", "tokens", "generated", "seconds", "gpus", "threshold"}
     patterns = {"schema_", "purpose", "cell", "baseline_sha256", "questions", "outcomes", "finish"}
+    patterns |= {"groups"}
     texts = {"anchor", "question_order_seed", "stream", "fingerprint", "provenance", "evidence"}
     texts |= {"failure", "restarts", "confirmation", "probe"}
     assert set(RunRecord.model_fields) == numbers | patterns | texts
