@@ -35,8 +35,12 @@ def act(embedded_engine: EmbeddedEngine, tmp_path_factory: pytest.TempPathFactor
 
     def inputs(name: str, command: Path) -> dict[str, str]:
         return step["with"] | {
+            "configs": "configs/tiny-gpt-oss-w4a8.yaml",
             "backends": "emulation",
+            "arch": "cpu",
             "cells-in-family": "",
+            "head-sha": "",
+            "base-sha": "",
             "engine-command": shlex.quote(str(command)),
             "model-dir": str(embedded_engine.model),
             "dataset-path": str(embedded_engine.dataset),

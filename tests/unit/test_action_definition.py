@@ -15,7 +15,8 @@ from gate import cli
 from gate.action.inputs import variable
 from gate.action.run import Inputs, Result
 from gate.decide import DEFAULT_FAIL_ON
-from gate.model import Verdict
+from gate.github.dispatch import Order, Workflows
+from gate.model import Cell, Verdict
 from tests.support.workflows import ROOT, Job, action_files, jobs, load, steps, workflow_files
 
 ACTION = ROOT / "action.yml"
@@ -124,7 +125,36 @@ def test_every_job_declares_its_permissions_and_a_time_limit(path: Path) -> None
 
 def test_there_are_workflows_to_check() -> None:
     assert {path.name for path in workflow_files()} >= {"ci.yml", "gate.yml"}
+    ours = {path.name for path in (ROOT / ".github/workflows").iterdir()}
+    assert ours >= {path.name for path in (ROOT / "examples/workflows").iterdir()}
     assert any(not job.hosted_by_github for path in workflow_files() for job in jobs(path))
+
+
+STARTED = [path for path in workflow_files() if path.name in (Workflows.rerun, Workflows.refresh)]
+
+
+@pytest.mark.parametrize("path", STARTED, ids=names(STARTED))
+def test_the_workflows_that_commands_start_take_what_a_command_tells_them(path: Path) -> None:
+    order = Order(7, "1" * 40, (Cell(arch="cpu", config="c", backend="b"),), "mia", "")
+    taken = load(path)["on"]["workflow_dispatch"]["inputs"]
+    assert taken.keys() == order.inputs().keys()
+    assert {definition["type"] for definition in taken.values()} == {"string"}
+    # GitHub refuses an empty value where one is required: a rerun gives no reason.
+    needed = {name for name, definition in taken.items() if definition["required"] == "true"}
+    empty = {name for name, value in order.inputs().items() if not value}
+    assert not needed & empty or path.name == Workflows.refresh
+
+
+@pytest.mark.parametrize("path", workflow_files(), ids=names(workflow_files()))
+def test_a_job_that_writes_or_holds_the_token_checks_out_no_pull_request(path: Path) -> None:
+    # Without a ref, what is checked out is the default branch, or the merge that a pull request would be.
+    allowed = {"${{ github.event.pull_request.base.sha || github.sha }}"}
+    allowed |= set() if "pull_request" in load(path)["on"] else {""}
+    for job in jobs(path):
+        writes = not isinstance(job.permissions, dict) or "write" in job.permissions.values()
+        if writes or "github.token" in job.text:
+            checkouts = [step for step in job.definition["steps"] if "checkout@" in step.get("uses", "")]
+            assert {step["with"].get("ref", "") for step in checkouts} <= allowed, job.name
 
 
 @pytest.mark.parametrize(
