@@ -131,7 +131,7 @@ def reconsider(
     if plan.terms.greedy:
         return Reconsidered(Verdict.REGRESSION, *said, _GREEDY)
     if confirmation is None or (why := _unusable(confirmation, checks)):
-        note = f"not confirmed: the base build could not be measured ({why}); the drop stands as it was found"
+        note = f"not confirmed by the base build ({why}); the drop stands as it was found"
         return Reconsidered(Verdict.REGRESSION, *said, note)
     if confirmation.stream == record.stream:
         raise RecordError(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gate.baseline.pool import reference_of
 from gate.cells import CellSpec
@@ -15,9 +15,13 @@ from gate.check import results_of
 from gate.decide import unmeasured
 from gate.github.artifact import ArtifactError, read_artifacts
 from gate.github.received import Expected, Heads, Received, receive
-from gate.model import Cell, CellResult, GateReport, Verdict
+from gate.model import Cell, CellResult, Failure, GateReport, RunRecord, Verdict
 from gate.numerics.store import load as load_probe
 from gate.reporting import assemble
+
+_UNATTESTED: Final = Failure(
+    kind="evidence", message="its repeats were reported by the contributor's own code"
+)
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,14 @@ class Base:
 class Redecided(NamedTuple):
     """The report, and what arrived and was not judged.
 
-    `in_container` says whether each record that was judged says that its engine ran in a container.
+    `attested` says whether the pinned gate measured, outside of the engine's container and user.
     """
 
     report: GateReport
     not_selected: tuple[Cell, ...]
     strangers: tuple[Cell, ...]
     unreadable: int
-    in_container: bool
+    attested: bool
 
 
 def redecide(
@@ -63,6 +67,8 @@ def redecide(
     heads: Heads,
     *,
     now: datetime,
+    pinned: bool = False,
+    merged: bool = False,
 ) -> Redecided:
     """Judge each expected cell from the record that arrived, if one did; nothing else turns it green.
 
@@ -71,6 +77,8 @@ def redecide(
         base: settings, baselines and cells.
         heads: the commits that the run was about: a record of other samples is refused.
         now: the clock, with a time zone.
+        pinned: whether the machine that measured runs nothing of a pull request outside of its container.
+        merged: whether the commit is on a branch of the repository itself: what it ran was reviewed.
 
     Raises:
         BaselineError: a baseline of the base branch is wrong.
@@ -81,9 +89,11 @@ def redecide(
     except ArtifactError as error:
         return refused(error, base, heads, now=now)
     received = receive(files, expected, heads)
+    attested = pinned and _all_in_container(received)
+    records = received.records if attested or merged else _unconfirmed(received.records)
     results = results_of(
         base.selected,
-        received.records,
+        records,
         lambda cell: expected[cell].reference,
         len(expected),
         probe=partial(load_probe, base.baselines),
@@ -95,7 +105,7 @@ def redecide(
         not_selected=base.not_selected,
         strangers=tuple(cell for cell in received.strangers if cell not in known),
         unreadable=received.unreadable,
-        in_container=_all_in_container(received),
+        attested=attested,
     )
 
 
@@ -103,7 +113,23 @@ def refused(error: ArtifactError, base: Base, heads: Heads, *, now: datetime) ->
     """What is left when nothing of what was uploaded may be read: no cell was measured."""
     why = f"what the run uploaded was refused: {error.message}"
     results = [unmeasured(spec.cell, why) for spec in base.selected]
-    return Redecided(_report(results, base, heads, now), base.not_selected, (), 0, in_container=False)
+    return Redecided(_report(results, base, heads, now), base.not_selected, (), 0, attested=False)
+
+
+def _unconfirmed(found: Mapping[Cell, RunRecord]) -> dict[Cell, RunRecord]:
+    """Without the repeats of the base build, which would make a verdict milder than the counts.
+
+    Whoever forges them can choose them such that every drop is taken back.
+    """
+    return {cell: _without_confirmation(record) for cell, record in found.items()}
+
+
+def _without_confirmation(record: RunRecord) -> RunRecord:
+    fresh = record.confirmation
+    if fresh is None or fresh.failure is not None:
+        return record
+    unbelieved = fresh.model_copy(update={"outcomes": (), "failure": _UNATTESTED})
+    return record.model_copy(update={"confirmation": unbelieved})
 
 
 def _report(results: Sequence[CellResult], base: Base, heads: Heads, now: datetime) -> GateReport:

@@ -97,16 +97,18 @@ def report_run(
         base = Base(specs, stage.baselines, _event(event), changed, stage.fail_on)
         base_sha = event.base_sha or (pull.base.sha if pull is not None else "")
         heads = Heads(event.head_sha, base_sha)
+        touches = () if pull is None else _touches(stage, changed)
+        pinned = stage.attested and not set(touches) & set(_HARNESS)
         try:
-            found = redecide(fetch(hub, event.run_id, folder), base, heads, now=now)
+            files = fetch(hub, event.run_id, folder)
+            found = redecide(files, base, heads, now=now, pinned=pinned, merged=pull is None)
         except ArtifactError as error:
             found = refused(error, base, heads, now=now)
-    touches = () if pull is None else _touches(stage, changed)
     context = Context(
         head_sha=event.head_sha,
         base_sha=heads.base_sha or None,
         details_url=event.url or None,
-        attested=stage.attested and found.in_container and not set(touches) & set(_HARNESS),
+        attested=found.attested,
         merged=pull is None,
         touches=touches,
         not_selected=found.not_selected,

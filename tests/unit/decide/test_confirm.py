@@ -114,7 +114,7 @@ def test_a_base_build_that_could_not_be_measured_takes_nothing_back(world, decid
     failed = fresh(world, outcomes=(), failure=Failure(kind="engine", message="it exited with status 1"))
     result = decide(confirmed(dropped, failed))
     assert result.verdict is Verdict.REGRESSION
-    assert "not confirmed: the base build could not be measured (it exited with status 1)" in result.notes[0]
+    assert "not confirmed by the base build (it exited with status 1)" in result.notes[0]
 
 
 def test_a_base_build_that_ran_something_else_takes_nothing_back(world, decide, dropped):

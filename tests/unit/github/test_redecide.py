@@ -21,6 +21,7 @@ from markdown_it import MarkdownIt
 from gate.github.artifact import ArtifactError, Caps, read_artifacts
 from gate.github.redecide import Redecided, redecide
 from gate.model import (
+    CONFIRMATION_REPEATS,
     Cell,
     CellResult,
     Confirmation,
@@ -35,7 +36,7 @@ from gate.model import (
 )
 from gate.report.comment import Context, render
 from tests.support import probes
-from tests.support.base_branch import HEADS, BaseBranch, artifact, dumped, zipped
+from tests.support.base_branch import HEADS, QUESTIONS, BaseBranch, artifact, dumped, zipped
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -51,8 +52,10 @@ def good(branch: BaseBranch) -> list[dict[str, Any]]:
     return [dumped(branch.record(spec, seed=seed)) for seed, spec in enumerate(branch.specs)]
 
 
-def decided(branch: BaseBranch, *artifacts: Path, **changes: Any) -> Redecided:
-    return redecide(artifacts, branch.base(**changes), HEADS, now=NOW)
+def decided(
+    branch: BaseBranch, *artifacts: Path, pinned: bool = False, merged: bool = False, **changes: Any
+) -> Redecided:
+    return redecide(artifacts, branch.base(**changes), HEADS, now=NOW, pinned=pinned, merged=merged)
 
 
 def of(found: Redecided, backend: str = "aiter") -> CellResult:
@@ -81,7 +84,7 @@ def test_a_head_that_changed_nothing_passes(branch, good, tmp_path):
     found = decided(branch, artifact(tmp_path / "a.zip", *good))
     assert [result.verdict for result in found.report.cells] == [Verdict.PASS, Verdict.PASS]
     assert (found.report.commit, found.report.family_size, found.report.exit_code) == (HEADS.head_sha, 2, 0)
-    assert found.in_container
+    assert not found.attested
 
 
 def test_the_records_may_come_in_several_artifacts_or_unpacked(branch, good, tmp_path):
@@ -135,10 +138,13 @@ def test_a_cell_that_is_new_in_the_pull_request_is_named_and_not_judged(branch, 
     assert "**Not judged**, because the base branch does not define it" in comment(found)
 
 
-def test_an_engine_on_the_host_is_not_in_a_container(branch, good, tmp_path):
+def test_numbers_are_attested_where_the_gate_is_pinned_and_every_engine_was_in_a_container(
+    branch, good, tmp_path
+):
+    assert decided(branch, artifact(tmp_path / "a.zip", *good), pinned=True).attested
     on_host = changed(good[0], provenance={"launcher": "process"})
-    assert not decided(branch, artifact(tmp_path / "a.zip", on_host, good[1])).in_container
-    assert not decided(branch).in_container
+    assert not decided(branch, artifact(tmp_path / "b.zip", on_host, good[1]), pinned=True).attested
+    assert not decided(branch, pinned=True).attested
 
 
 # What a forger gets
@@ -335,6 +341,42 @@ def test_a_verdict_that_contradicts_its_counts_is_found_from_the_counts(branch, 
     lying = artifact(tmp_path / "a.zip", worse | {"reason": "pass"}, good[1])
     assert of(decided(branch, lying)).verdict is Verdict.NOT_MEASURED
     assert of(decided(branch, artifact(tmp_path / "a.zip", worse, good[1]))).verdict is Verdict.REGRESSION
+
+
+def confirmed(branch: BaseBranch, **changes: Any) -> RunRecord:
+    """A record of a regression whose confirmation says that the base build gets nothing right either."""
+    repeats = ("0" * QUESTIONS,) * CONFIRMATION_REPEATS
+    record = branch.record(branch.specs[0], shift=-0.25)
+    values = {"stream": "ab", "outcomes": repeats, "evidence": record.evidence, "provenance": {}} | changes
+    return record.model_copy(update={"confirmation": Confirmation(seconds=60.0, **values)})
+
+
+@pytest.mark.parametrize("forged", [{}, {"stream": "same as the record's"}])
+def test_a_confirmation_that_nobody_attests_takes_no_regression_back(branch, good, tmp_path, forged):
+    record = confirmed(branch)
+    if forged:
+        record = confirmed(branch, stream=record.stream)
+    result = of(decided(branch, artifact(tmp_path / "a.zip", record, good[1])))
+    assert result.verdict is Verdict.REGRESSION
+    assert result.notes[0] == (
+        "not confirmed by the base build (its repeats were reported by the contributor's own code); "
+        "the drop stands as it was found"
+    )
+    counted = record.model_copy(update={"confirmation": None})
+    alone = of(decided(branch, artifact(tmp_path / "b.zip", counted, good[1])))
+    assert (alone.verdict, alone.reason) == (result.verdict, result.reason)
+
+
+@pytest.mark.parametrize("trust", [{"pinned": True}, {"merged": True}])
+def test_a_confirmation_counts_where_the_numbers_can_be_trusted(branch, good, tmp_path, trust):
+    found = decided(branch, artifact(tmp_path / "a.zip", confirmed(branch), good[1]), **trust)
+    assert of(found).verdict is Verdict.INCONCLUSIVE
+
+
+def test_one_engine_on_the_host_and_no_confirmation_of_the_run_counts(branch, good, tmp_path):
+    on_host = changed(good[1], provenance={"launcher": "process"})
+    found = decided(branch, artifact(tmp_path / "a.zip", confirmed(branch), on_host), pinned=True)
+    assert of(found).verdict is Verdict.REGRESSION
 
 
 def test_another_question_list_is_incomparable(branch, good, tmp_path):
