@@ -260,7 +260,7 @@ def _declared(jobs: Sequence[Job], collection: Collection) -> Mapping[str, str]:
 async def _measure_all(
     jobs: Sequence[Job], request: RunRequest, progress: Progress, done: Callable[[Job, RunRecord], None]
 ) -> None:
-    with cancelled_by_signals() as received:
+    with cancelled_by_signals(progress.stopping) as received:
         for job in jobs:
             record = _complete_record(job) or await _measure(job, request, progress)
             if record.failure is not None:

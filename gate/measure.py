@@ -107,6 +107,7 @@ async def measure(
     async def ask(client: EngineClient) -> None:
         """The probe, and then the questions, unless it shows that there is no sense in them."""
         if plan.probe is not None:
+            progress.probe_started(len(plan.probe.prompts.prompts))
             _, asked.probe = await plan.probe.take(client, SERVED_MODEL, clock)
             if plan.probe.stop(asked.probe):
                 return

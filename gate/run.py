@@ -28,7 +28,7 @@ from gate.measure import RESTARTS, Engine, measure, unmeasured
 from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_confirmation, plan_gate, resumed
-from gate.report.progress import Progress
+from gate.report.progress import Kept, Progress
 from gate.reporting import assemble, fail_on_verdicts, write_report
 from gate.request import RunRequest, provenance_of, select
 from gate.serving.launch import Launcher
@@ -94,6 +94,7 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
             job.base.launcher.check()
     executor.check(planned)
     outputs.forget(spec.cell for spec in specs)
+    progress.planned([spec.cell for spec in specs])
     try:
         return asyncio.run(
             _measure_and_report(planned, executor, request, outputs, progress, fail_on=fail_on)
@@ -136,7 +137,7 @@ async def _measure_and_report(
     fail_on: Sequence[Verdict] | None,
 ) -> GateReport:
     """Measure and report, both out of reach of a second signal: it must not tear what the first one left."""
-    with cancelled_by_signals() as received:
+    with cancelled_by_signals(progress.stopping) as received:
 
         async def measure_one(job: CellJob, place: Place) -> CellResult:
             watch = progress if request.jobs == 1 else progress.apart()
@@ -152,7 +153,19 @@ async def _measure_and_report(
             now=datetime.now(UTC),
         )
         write_report(outputs, report)
+        if received:
+            progress.interrupted([_kept(job.plan, outputs) for job in planned])
     return report
+
+
+def _kept(plan: Plan, outputs: Outputs) -> Kept:
+    """What an interrupted run leaves of a cell."""
+    cell, journal = plan.spec.cell, _journal(plan, outputs)
+    record = records.read(records.record_path(outputs.records, cell))
+    cancelled = record.failure is not None and record.failure.kind == "cancelled"
+    return Kept(
+        cell, decided=not cancelled, samples=record.generated, journal=journal if journal.exists() else None
+    )
 
 
 async def _measure_cell(

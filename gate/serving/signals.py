@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
 def cancelled_by_signals(
+    told: Callable[[], None] = lambda: None,
     numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
 ) -> Iterator[list[signal.Signals]]:
     """While the block runs, a signal cancels the current task; later ones are noted and change nothing.
 
     GitHub Actions sends SIGINT, SIGTERM 7.5 s later and SIGKILL 2.5 s after that: stopping the engine
     goes on after the first and must not be torn by the second.
+
+    Args:
+        told: called at the first signal, before anything is cancelled.
+        numbers: the signals.
 
     Yields:
         The signals received so far, first one first.
@@ -26,7 +31,10 @@ def cancelled_by_signals(
 
     def handle(number: signal.Signals) -> None:
         received.append(number)
-        if len(received) == 1 and task is not None:
+        if len(received) > 1:
+            return
+        told()
+        if task is not None:
             task.cancel(f"received {number.name}")
 
     previous = {number: signal.getsignal(number) for number in numbers}
