@@ -63,7 +63,8 @@ def engine(facts: Facts) -> Said:
         return "ok", f"in the image {facts.image}; its Python is not asked from here"
     found = facts.engine
     if found is None or found.problem:
-        return "fail", found.problem if found and found.problem else "not looked for", "give --engine-command"
+        said = found.problem if found and found.problem else "not looked for"
+        return "fail", said, (found.do if found else "") or "give --engine-command"
     if not found.importable:
         python = found.versions.get("python", "of an unknown version")
         return "fail", f"the Python {python} behind {found.command} has no vllm", "install it there"
@@ -101,12 +102,8 @@ def gpus(facts: Facts) -> Said:
     needed = max((spec.gpus for spec in facts.specs), default=0)
     if facts.arch == "cpu":
         return "ok", "none is needed on a CPU"
-    if needed > len(facts.gpus):
-        return (
-            "fail",
-            f"{needed} are needed, {len(facts.gpus)} are seen",
-            "check the driver and *_VISIBLE_DEVICES",
-        )
+    if few := _too_few(facts, needed):
+        return few
     if facts.gpu_processes:
         who = ", ".join(f"{process.name} (pid {process.pid})" for process in facts.gpu_processes)
         return "fail", f"in use by {who}", "end it, or wait: a neighbour changes speed and memory"
@@ -120,6 +117,17 @@ def gpus(facts: Facts) -> Said:
     return "ok", f"{len(facts.gpus)} x {facts.gpus[0].name or facts.arch}, free"
 
 
+def _too_few(facts: Facts, needed: int) -> Said | None:
+    if needed > len(facts.gpus):
+        said = f"{needed} are needed, {len(facts.gpus)} are seen"
+        return "fail", said, "check the driver and *_VISIBLE_DEVICES"
+    choice = facts.gpu_choice
+    if choice is not None and choice.shown < needed:
+        said = f"{needed} are needed, and {choice.variable}={choice.value!r} shows an engine {choice.shown}"
+        return "fail", said, f"unset {choice.variable}, or name more GPUs there"
+    return None
+
+
 @check("gpu memory")
 def gpu_memory(facts: Facts) -> Said:
     """The weights fit the GPUs of a cell."""
@@ -127,8 +135,14 @@ def gpu_memory(facts: Facts) -> Said:
     each = min((gpu.memory or 0 for gpu in facts.gpus), default=0) * _MIB
     if facts.arch == "cpu":
         return "ok", "the weights are held in the machine's memory"
-    if not weights or not each:
-        return "warn", "the size of the weights or of the GPUs is not known"
+    if not each:
+        return (
+            "warn",
+            "the size of the GPUs is not known",
+            "install amdsmi in the engine's Python, or nvidia-smi",
+        )
+    if not weights:
+        return "warn", f"{_gib(each)} each; the size of the weights is not known", "see the line on the model"
     fewest = min((spec.gpus for spec in facts.specs), default=1) or 1
     if weights > fewest * each:
         said = f"the weights take {_gib(weights)}, and {fewest} of these GPUs hold {_gib(fewest * each)}"
@@ -141,7 +155,8 @@ def memory(facts: Facts) -> Said:
     """The machine's memory holds the weights while they are loaded."""
     weights = max((model.size or 0 for model in facts.models), default=0)
     needed, free = weights + SPARE_MEMORY, facts.memory_available
-    said = f"{_gib(free)} of {_gib(facts.memory_total)} available, weights of {_gib(weights)}"
+    size = f"weights of {_gib(weights)}" if weights else "weights of unknown size"
+    said = f"{_gib(free)} of {_gib(facts.memory_total)} available, {size}"
     if free < needed:
         return "fail", said, f"free at least {_gib(needed)}"
     return "ok", said
@@ -276,11 +291,7 @@ def github_token(facts: Facts) -> Said:
     found = facts.token
     if found is None:
         return "ok", "none is in the environment, and none is needed to measure"
-    wide = [
-        scope
-        for scope in found.scopes
-        if scope in _WRITING or scope.startswith(("write:", "admin:", "delete"))
-    ]
+    wide = [scope for scope in found.scopes if scope in _WRITING or scope.startswith(_WRITING_KINDS)]
     do = "measure without a token; report from another job, with its own permissions"
     if wide or found.may_push:
         what = f"the scopes {', '.join(wide)}" if wide else "write access to the repository"

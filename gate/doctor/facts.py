@@ -21,6 +21,14 @@ class Disk(NamedTuple):
     free: int
 
 
+class GpuChoice(NamedTuple):
+    """A variable that says which GPUs an engine sees, and how many it names."""
+
+    variable: str
+    value: str
+    shown: int
+
+
 class ModelFacts(NamedTuple):
     """One model of the configs.
 
@@ -49,12 +57,13 @@ class DatasetFacts(NamedTuple):
 
 
 class EngineFacts(NamedTuple):
-    """The engine under test, as its own Python describes it; `problem` where it cannot be asked."""
+    """The engine under test, as its own Python describes it; where it cannot be asked, why and what to do."""
 
     command: str
     versions: Mapping[str, str]
     importable: bool = False
     problem: str | None = None
+    do: str = ""
 
 
 class Docker(NamedTuple):
@@ -115,6 +124,7 @@ class Facts:
     arch_problem: str | None
     gpus: tuple[Gpu, ...]
     gpu_processes: tuple[GpuProcess, ...]
+    gpu_choice: GpuChoice | None
     memory_total: int
     memory_available: int
     disks: tuple[Disk, ...]

@@ -25,6 +25,7 @@ from gate.engine import EngineChoice, Found, find_out
 from gate.errors import GateError
 from gate.evals.dataset import refuse_to_fetch
 from gate.evals.task import load_task
+from gate.executors import visibility_variables
 from gate.fingerprint import HUB_ID, model_revision
 from gate.model_cache import hub_folder, snapshot_of
 from gate.serving import gpu
@@ -81,6 +82,7 @@ def gather(request: DoctorRequest, environ: Mapping[str, str], root: Path = Path
         arch_problem=arch_problem,
         gpus=found.gpus(),
         gpu_processes=found.gpu_processes(),
+        gpu_choice=_gpu_choice(arch, environ),
         memory_total=memory.total,
         memory_available=memory.available,
         disks=tuple(_disks({"results": request.out, told.MODELS: hub, "kernels": Path.home() / ".cache"})),
@@ -105,7 +107,7 @@ def _engine(choice: EngineChoice) -> tuple[Found, told.EngineFacts]:
         found = find_out(choice)
     except GateError as error:
         machine = Found(None, gpu.ask_machine())
-        return machine, told.EngineFacts(choice.command, {}, problem=error.message)
+        return machine, told.EngineFacts(choice.command, {}, problem=error.message, do=error.hint or "")
     if found.engine is None:
         return found, told.EngineFacts(choice.command, {})
     return found, told.EngineFacts(choice.command, found.engine.versions, found.engine.importable)
@@ -116,6 +118,15 @@ def _arch(given: str | None, found: Found) -> tuple[str | None, str | None]:
         return given or found.arch(), None
     except GateError as error:
         return None, error.message
+
+
+def _gpu_choice(arch: str | None, environ: Mapping[str, str]) -> told.GpuChoice | None:
+    # nvidia-smi and the driver list every GPU, whatever these variables say; an empty one shows none.
+    for variable in visibility_variables(arch or "cpu"):
+        if (value := environ.get(variable)) is not None:
+            named = [one for one in value.split(",") if one.strip()]
+            return told.GpuChoice(variable, value, len(named))
+    return None
 
 
 def _disks(folders: Mapping[str, Path]) -> Iterator[told.Disk]:

@@ -18,6 +18,7 @@ from gate.doctor.facts import (
     Encodings,
     EngineFacts,
     Facts,
+    GpuChoice,
     ModelFacts,
     Moment,
     Token,
@@ -42,6 +43,7 @@ READY = Facts(
     arch="gfx950",
     arch_problem=None,
     gpus=(MI355X,) * 8,
+    gpu_choice=None,
     gpu_processes=(),
     memory_total=512 * GIB,
     memory_available=400 * GIB,
@@ -71,6 +73,12 @@ def test_a_runner_that_has_everything_is_ready() -> None:
     assert {finding.status for finding in findings} == {"ok"}
     assert not [finding for finding in findings if finding.do]
     assert exit_of(findings) is Exit.PASS
+
+
+def test_what_to_do_about_an_engine_is_what_was_said_where_it_could_not_be_asked() -> None:
+    wrapped = BROKEN_ENGINE._replace(do="give --engine-command as '/path/to/python -m ...'")
+    assert found("engine", engine=wrapped).do == wrapped.do
+    assert found("engine", engine=BROKEN_ENGINE).do == "give --engine-command"
 
 
 def test_one_failure_is_enough_and_a_warning_is_not() -> None:
@@ -103,7 +111,21 @@ O200K = Encodings("/enc", O200K_SHA256)
         ("gpus", {"gpus": (MI355X._replace(used=None),) * 8}, "warn", "nobody tells whether they are free"),
         ("gpus", {"arch": "cpu", "gpus": ()}, "ok", "none is needed"),
         ("gpu memory", {"models": (MODEL._replace(size=400 * GIB),)}, "fail", "the weights take 400.0 GiB"),
-        ("gpu memory", {"models": ()}, "warn", "not known"),
+        ("gpu memory", {"models": ()}, "warn", "the size of the weights is not known"),
+        (
+            "gpu memory",
+            {"gpus": (MI355X._replace(memory=None),)},
+            "warn",
+            "size of the GPUs is not known",
+        ),
+        ("memory", {"models": ()}, "ok", "weights of unknown size"),
+        (
+            "gpus",
+            {"gpu_choice": GpuChoice("HIP_VISIBLE_DEVICES", "0,1", 2)},
+            "fail",
+            "='0,1' shows",
+        ),
+        ("gpus", {"gpu_choice": GpuChoice("HIP_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7", 8)}, "ok", "free"),
         ("gpu memory", {"arch": "cpu"}, "ok", "the machine's memory"),
         ("memory", {"memory_available": 14 * GIB}, "fail", "14.0 GiB of 512.0 GiB available"),
         ("disk", {"disks": (Disk("results", Path("/out"), GIB // 2),)}, "fail", "results 0.5 GiB (/out)"),

@@ -61,6 +61,7 @@ def test_a_python_without_vllm_is_told_apart_from_a_command_that_is_not_there(fo
     gone = gathered(folder)
     assert gone.engine is not None
     assert "no-such-vllm" in (gone.engine.problem or "")
+    assert gone.engine.do
 
 
 def test_a_model_in_the_cache_is_found_with_its_size_and_its_list(folder: Path) -> None:
@@ -290,3 +291,18 @@ def test_the_hubs_token_is_a_yes_or_no(folder: Path) -> None:
     facts = gathered(folder, {"HF_TOKEN": "hf_xyzzy"})
     assert facts.hf_token
     assert "hf_xyzzy" not in repr(facts)
+
+
+@pytest.mark.parametrize(
+    ("arch", "environ", "choice"),
+    [
+        ("sm90", {"CUDA_VISIBLE_DEVICES": ""}, ("CUDA_VISIBLE_DEVICES", "", 0)),
+        ("gfx950", {"HIP_VISIBLE_DEVICES": "0,1"}, ("HIP_VISIBLE_DEVICES", "0,1", 2)),
+        ("gfx950", {}, None),
+        ("cpu", {"CUDA_VISIBLE_DEVICES": "0"}, None),
+    ],
+)
+def test_a_variable_that_hides_gpus_is_told_as_it_was_set(
+    folder: Path, arch: str, environ: dict[str, str], choice: tuple[str, str, int] | None
+) -> None:
+    assert gathered(folder, environ, arch=arch).gpu_choice == choice
