@@ -103,7 +103,7 @@ node_modules/.installed: package-lock.json $(VENV)/.installed
 	touch $@
 
 lock:  ## renew requirements/*.txt from pyproject.toml and requirements/*.in (needs uv)
-	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --extra prefetch pyproject.toml requirements/dev.in -o requirements/dev.txt
+	uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --extra prefetch --extra ray --extra store pyproject.toml requirements/dev.in -o requirements/dev.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml requirements/gate.in -c requirements/dev.txt -o requirements/gate.txt
 	uv pip compile --quiet --no-deps --no-annotate --python-version 3.11 --generate-hashes --no-header requirements/engine.in -o requirements/engine.txt
 

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import psutil
 
-from gate.evals.client import EngineClient, ask_block
+from gate.evals.client import EngineClient
 from gate.evals.journal import Journal
 from gate.evals.task import load_task
 from gate.sequence import blocks
@@ -184,7 +184,7 @@ async def ask(url: str, requests: int, folder: Path) -> Figures:
             while waiting or flying:
                 while waiting and len(flying) < 2:
                     block = waiting.popleft()
-                    asked = ask_block(client, task, block, "s" * 32, already={}, on_sample=journal.append)
+                    asked = client.ask_block(task, block, "s" * 32, already={}, on_sample=journal.append)
                     flying.append(asyncio.create_task(asked))
                 done += len(await flying.popleft())
                 if done < 2 * QUESTIONS:  # what a client needs at all is not growth

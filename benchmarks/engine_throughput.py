@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.client import write_questions
-from gate.evals.client import EngineClient, ask_block
+from gate.evals.client import EngineClient
 from gate.evals.journal import Journal
 from gate.evals.task import Task, load_task
 from gate.sequence import blocks
@@ -54,7 +54,7 @@ async def ask(url: str, task: Task, concurrency: int, journal: Path) -> None:
     (block,) = blocks(task.questions, STREAM, 2)[3:]
     async with EngineClient(url, concurrency=concurrency, timeout_seconds=900) as client:
         with Journal.open(journal, {}) as kept:
-            await ask_block(client, task, block, STREAM, already={}, on_sample=kept.append)
+            await client.ask_block(task, block, STREAM, already={}, on_sample=kept.append)
 
 
 def main() -> int:

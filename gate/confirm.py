@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from gate.executors import Place
 from gate.model import Confirmation, RunRecord
 from gate.outputs import Outputs
 from gate.plan import Plan
@@ -21,10 +20,6 @@ class BaseBuild(NamedTuple):
 
     plan: Plan
     launcher: Launcher | RemoteServer
-
-    def placed(self, place: Place) -> BaseBuild:
-        """The same on the GPUs of the cell that it confirms."""
-        return self._replace(launcher=self.launcher.placed(place.environment(self.plan.spec.cell.arch)))
 
 
 async def confirm(base: BaseBuild, ask: Ask, outputs: Outputs, progress: Progress) -> Confirmation:

@@ -23,6 +23,8 @@ from gate.serving.launch import Launcher, LocalProcess
 from gate.serving.remote import Address, Remote, RemoteEngine, RemoteServer, introduce, remote_engine
 from gate.serving.server import OnLine, Server, serve
 
+Running = Server | RemoteEngine
+
 
 @dataclass(frozen=True)
 class Found:
@@ -203,7 +205,7 @@ def check_served(spec: CellSpec, found: Found, model: str | None) -> None:
 
 def engine_of(
     launcher: Launcher | RemoteServer, *, log_path: Path, startup_seconds: float, on_line: OnLine
-) -> AbstractAsyncContextManager[Server | RemoteEngine]:
+) -> AbstractAsyncContextManager[Running]:
     """The engine for the length of the block: started and stopped, or only reached."""
     if isinstance(launcher, RemoteServer):
         return remote_engine(launcher.address)

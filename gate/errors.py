@@ -83,6 +83,10 @@ class EngineLost(EngineError):
     """The engine was well and then died, hung or could no longer be reached: another start may help."""
 
 
+class HostLost(EngineLost):
+    """The machine went away with the engine on it, which says nothing about the engine."""
+
+
 class GitHubError(GateError):
     """GitHub could not be reached, or said no."""
 

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from gate.attest import checks_of
 from gate.decide import NextStep
-from gate.errors import EngineError, EngineLost, RecordError
-from gate.evals.client import EngineClient, ask_block
+from gate.errors import EngineError, EngineLost, HostLost, RecordError
+from gate.evals.asking import Client
 from gate.evals.groups import grouped
 from gate.evals.journal import Journal
 from gate.model import Evidence, Failure, Probe, Restart, RunRecord, Sample
@@ -30,28 +29,20 @@ from gate.serving.engine_log import merged
 LOOKAHEAD: Final = 1
 DEATH_NOTICE_SECONDS: Final = 3.0
 RESTARTS: Final = 1
+LOST_HOSTS: Final = 5
 
 
 class Engine(Protocol):
-    """A served model: where it listens, what it says of itself, and whether it still lives."""
-
-    @property
-    def base_url(self) -> str:
-        """Where its HTTP API is."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What it wants with every request."""
-
-    @property
-    def socket(self) -> Path | None:
-        """The Unix socket that it listens on instead of the URL's host."""
+    """A served model: what it says of itself, and whether it still lives."""
 
     async def evidence(self) -> Evidence:
         """What it has reported so far."""
 
     async def died(self) -> EngineError:
         """Return when it is dead, with the reason; wait as long as it lives."""
+
+
+AnyEngine = TypeVar("AnyEngine", bound=Engine)
 
 
 @dataclass
@@ -67,14 +58,27 @@ class Asked:
     evidence: Evidence = field(default_factory=Evidence)
     restarts: list[Restart] = field(default_factory=list)
     served: bool = False
+    hosts_lost: int = 0
     probe: Probe | None = None
+
+    def lose(self, error: EngineLost, restarts: int) -> None:
+        """Count what was lost; raises it where it has been started again often enough.
+
+        A machine that goes away is no fault of the engine, and takes it away while it starts, too.
+        """
+        if isinstance(error, HostLost):
+            self.hosts_lost += 1
+            if self.hosts_lost > LOST_HOSTS:
+                raise error
+        elif not self.served or len(self.restarts) - self.hosts_lost >= restarts:
+            raise error
 
 
 async def measure(
     plan: Plan,
     *,
-    start: Callable[[int], AbstractAsyncContextManager[Engine]],
-    make_client: Callable[[Engine], AbstractAsyncContextManager[EngineClient]],
+    start: Callable[[int], AbstractAsyncContextManager[AnyEngine]],
+    make_client: Callable[[AnyEngine], AbstractAsyncContextManager[Client]],
     journal: Journal,
     look: Callable[[RunRecord], NextStep],
     progress: Progress,
@@ -97,14 +101,14 @@ async def measure(
         look: taken after every complete block, at the record so far; says whether and how to go on.
         progress: told what happens.
         clock: seconds, monotonic.
-        restarts: how many, after the engine was lost.
+        restarts: how many, after the engine was lost; those that followed a lost machine are not counted.
     """
     asked, began = Asked(), clock()
 
     def record(failure: Failure | None = None) -> RunRecord:
         return _record(plan, asked, failure=failure, seconds=clock() - began)
 
-    async def ask(client: EngineClient) -> None:
+    async def ask(client: Client) -> None:
         """The probe, and then the questions, unless it shows that there is no sense in them."""
         if plan.probe is not None:
             progress.probe_started(len(plan.probe.prompts.prompts))
@@ -133,8 +137,7 @@ async def measure(
             try:
                 return record(await attempt())
             except EngineLost as error:
-                if not asked.served or len(asked.restarts) == restarts:
-                    raise
+                asked.lose(error, restarts)
                 what = _tell(error, progress)
                 asked.restarts.append(
                     Restart(samples=len(journal.samples), seconds=round(clock() - began, 3), reason=what)
@@ -186,7 +189,7 @@ def unmeasured(plan: Plan, failure: Failure | None = None) -> RunRecord:
 
 async def _ask_blocks(
     plan: Plan,
-    client: EngineClient,
+    client: Client,
     journal: Journal,
     asked: Asked,
     *,
@@ -204,7 +207,7 @@ async def _ask_blocks(
 
     def start(block: Block) -> asyncio.Task[tuple[Sample, ...]]:
         return asyncio.create_task(
-            ask_block(client, plan.task, block, plan.stream, already=already, on_sample=answered)
+            client.ask_block(plan.task, block, plan.stream, already=already, on_sample=answered)
         )
 
     waiting, flying = deque(plan.blocks), deque[asyncio.Task[tuple[Sample, ...]]]()

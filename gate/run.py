@@ -19,11 +19,11 @@ from gate.cells import CellSpec
 from gate.check import judge
 from gate.confirm import BaseBuild, confirm
 from gate.decide import NextStep, next_step, plan_sequence
-from gate.engine import Found, engine_of, find_out, launcher_for
+from gate.engine import Found, find_out, launcher_for
 from gate.errors import RecordError, UsageError
-from gate.evals.client import EngineClient
+from gate.evals.asking import Client, Manner
 from gate.evals.journal import Journal
-from gate.executors import Executor, Place, executor_for, visibility_variables
+from gate.executors import Executor, Here, Place, executor_for, visibility_variables
 from gate.measure import RESTARTS, Engine, measure, unmeasured
 from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
 from gate.outputs import Outputs
@@ -37,6 +37,7 @@ from gate.serving.signals import cancelled_by_signals
 
 DEFAULT_CONCURRENCY: Final = 256
 REQUEST_SECONDS: Final = 900.0
+HERE: Final = Here()
 
 
 class CellJob(NamedTuple):
@@ -187,12 +188,13 @@ async def _measure_cell(
     else:
         record = await measure_plan(
             plan,
-            job.launcher.placed(place.environment(plan.spec.cell.arch)),
+            job.launcher,
             outputs,
             progress,
             concurrency=request.concurrency,
             hang_seconds=request.hang_seconds,
             look=looks_of(plan, progress),
+            place=place,
         )
     records.write(records.record_path(outputs.records, plan.spec.cell), record)
     # Not before the record is written. A commit's journal stays: a rerun replays it.
@@ -213,8 +215,9 @@ async def _measure_cell(
             concurrency=request.concurrency,
             hang_seconds=request.hang_seconds,
             look=to_the_end,
+            place=place,
         )
-        fresh = await confirm(job.base.placed(place), ask, outputs, progress)
+        fresh = await confirm(job.base, ask, outputs, progress)
         record = record.model_copy(update={"confirmation": fresh})
         records.write(records.record_path(outputs.records, plan.spec.cell), record)
     stored = plan.probe.baseline if plan.probe else None
@@ -242,30 +245,28 @@ async def measure_plan(
     concurrency: int | None,
     hang_seconds: float | None,
     look: Callable[[RunRecord], NextStep],
+    place: Place = HERE,
 ) -> RunRecord:
     """Measure one planned cell with the real engine, client and clock."""
     cell = plan.spec.cell
 
     def start(restart: int) -> AbstractAsyncContextManager[Engine]:
-        return engine_of(
+        return place.serve(
             launcher,
+            arch=cell.arch,
             log_path=outputs.log(cell, restart),
             startup_seconds=plan.spec.startup_max_wait_seconds,
             on_line=progress.engine_line,
         )
 
-    def client(engine: Engine) -> EngineClient:
-        return EngineClient(
-            engine.base_url,
-            headers=engine.headers,
-            socket=engine.socket,
-            concurrency=in_flight,
-            timeout_seconds=patience,
-            hang_seconds=hang_seconds or plan.spec.gate.hang_seconds,
-        )
+    def client(engine: Engine) -> AbstractAsyncContextManager[Client]:
+        return place.client(engine, manner)
 
-    in_flight = concurrency or default_concurrency(plan.spec, len(plan.task.questions))
-    patience = plan.spec.request_timeout_seconds or REQUEST_SECONDS
+    manner = Manner(
+        concurrency or default_concurrency(plan.spec, len(plan.task.questions)),
+        plan.spec.request_timeout_seconds or REQUEST_SECONDS,
+        hang_seconds or plan.spec.gate.hang_seconds,
+    )
     try:
         journal = Journal.open(_journal(plan, outputs), plan.sequence_key)
     except RecordError as error:  # the cells that are measured already keep their results

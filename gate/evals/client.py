@@ -153,6 +153,43 @@ class EngineClient:
         except _Unanswered as failed:
             raise self._error(request, f"no usable answer ({failed.finish.name.lower()})") from None
 
+    async def ask_block(
+        self,
+        task: Task,
+        block: Block,
+        stream: str,
+        *,
+        already: Mapping[tuple[str, int], Sample],
+        on_sample: Callable[[Sample], None],
+    ) -> tuple[Sample, ...]:
+        """Every sample of a block, in the order of its questions.
+
+        See `gate.evals.asking.Client`; blocks share the slots, and errors are those of `ask`.
+        """
+        samples = {q: already[q, block.repeat] for q in block.questions if (q, block.repeat) in already}
+        wanted = iter([q for q in block.questions if q not in samples])
+
+        async def work() -> None:
+            for question in wanted:  # one iterator, shared by all workers
+                request = task.request(question, block.repeat, stream)
+                answer = await self.ask(request, priority=block.number)
+                outcome = task.grade(question, block.repeat, stream, answer)
+                sample = Sample(question, block.repeat, outcome, answer.tokens, answer.finish)
+                samples[question] = sample
+                on_sample(sample)
+
+        # Twice as many as can be in flight: whenever a slot falls free, one of this block waits for it, and
+        # a later block gets none while this one has anything left to ask.
+        workers = min(2 * self.concurrency, len(block.questions) - len(samples))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(work())
+        except BaseExceptionGroup as failed:
+            # One error ended the block; the others are its echoes.
+            raise failed.exceptions[0] from None
+        return tuple(samples[q] for q in block.questions)
+
     async def _send(self, request: Request, read: Callable[[Any], Reply], priority: int) -> Reply:
         body = json.dumps(request.body).encode()
         failures = 0
@@ -243,56 +280,6 @@ class EngineClient:
         if self._session is None:
             raise RuntimeError("use `async with EngineClient(...)`")
         return self._session
-
-
-async def ask_block(
-    client: EngineClient,
-    task: Task,
-    block: Block,
-    stream: str,
-    *,
-    already: Mapping[tuple[str, int], Sample],
-    on_sample: Callable[[Sample], None],
-) -> tuple[Sample, ...]:
-    """Every sample of a block, in the order of its questions.
-
-    Blocks may be asked concurrently: they share the client's slots, and the earlier block goes first.
-    When one request ends the cell, or the caller is cancelled, every other is cancelled before this returns.
-
-    Args:
-        client: an entered client.
-        task: makes requests and grades answers.
-        block: which questions, as which repeat.
-        stream: decides seeds and permutations.
-        already: samples that are not asked again, by (question, repeat).
-        on_sample: called with each new sample as it arrives.
-
-    Raises:
-        EngineError: see `EngineClient.ask`.
-    """
-    samples = {q: already[q, block.repeat] for q in block.questions if (q, block.repeat) in already}
-    wanted = iter([q for q in block.questions if q not in samples])
-
-    async def work() -> None:
-        for question in wanted:  # one iterator, shared by all workers
-            request = task.request(question, block.repeat, stream)
-            answer = await client.ask(request, priority=block.number)
-            outcome = task.grade(question, block.repeat, stream, answer)
-            sample = Sample(question, block.repeat, outcome, answer.tokens, answer.finish)
-            samples[question] = sample
-            on_sample(sample)
-
-    # Twice as many as can be in flight: whenever a slot falls free, one of this block waits for it, and
-    # a later block gets none while this one has anything left to ask.
-    workers = min(2 * client.concurrency, len(block.questions) - len(samples))
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(work())
-    except BaseExceptionGroup as failed:
-        # One error ended the block; the others are its echoes.
-        raise failed.exceptions[0] from None
-    return tuple(samples[q] for q in block.questions)
 
 
 def _error_object(raw: bytes) -> Mapping[str, Any]:

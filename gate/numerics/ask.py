@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from gate.evals.client import EngineClient
+from gate.evals.asking import Fetcher
 from gate.evals.endpoints import ReplyError
 from gate.evals.task import Request
 from gate.model import Probe, ProbeFingerprint
@@ -33,7 +33,7 @@ class Said(NamedTuple):
     decode: tuple[Rows, ...]
 
 
-async def ask_prompts(client: EngineClient, prompts: PromptSet, model: str) -> Said:
+async def ask_prompts(client: Fetcher, prompts: PromptSet, model: str) -> Said:
     """Ask for every prompt twice, as many at once as the client lets through.
 
     Raises:

@@ -20,11 +20,11 @@ import numpy as np
 from gate.cells import CellSpec
 from gate.check import judge
 from gate.embedded import faults
-from gate.engine import engine_of, launcher_for
+from gate.engine import Running, engine_of, launcher_for
 from gate.errors import MeasurementError, UsageError
 from gate.evals.client import EngineClient
 from gate.evals.journal import Journal
-from gate.measure import Engine, measure
+from gate.measure import measure
 from gate.model import Numerics
 from gate.numerics.collect import Taken, healthy_of
 from gate.numerics.compare import compare
@@ -92,7 +92,7 @@ class Bench:
     @contextlib.asynccontextmanager
     async def serve(
         self, backend: str, *, without: str = "", more: Sequence[str] = ()
-    ) -> AsyncIterator[tuple[Plan, Engine]]:
+    ) -> AsyncIterator[tuple[Plan, Running]]:
         """An engine whose sabotage can be switched.
 
         Args:
@@ -124,7 +124,7 @@ class Bench:
         """Break the running engine in this way, or not at all."""
         self.switch.write_text(name, encoding="utf-8")
 
-    async def probe(self, plan: Plan, engine: Engine, name: str, concurrency: int = CONCURRENCY) -> Taken:
+    async def probe(self, plan: Plan, engine: Running, name: str, concurrency: int = CONCURRENCY) -> Taken:
         """One probe of the engine as it is."""
         probing = first_probe(plan.spec, plan.fingerprint.model_revision)
         async with EngineClient(
@@ -134,7 +134,7 @@ class Bench:
         self.say(f"  probed {name} in {probe.seconds:.1f} s")
         return Taken(name, said, probe)
 
-    async def score(self, plan: Plan, engine: Engine, name: str) -> ScoreTest | None:
+    async def score(self, plan: Plan, engine: Running, name: str) -> ScoreTest | None:
         """The sequential test of the score against the committed baseline."""
         if not self.drill.score_minutes or plan.reference is None:
             return None
@@ -216,7 +216,7 @@ async def _run(bench: Bench) -> Selftest:
     return _assembled(bench, found)
 
 
-async def _one_engine(bench: Bench, plan: Plan, engine: Engine, found: Found) -> None:
+async def _one_engine(bench: Bench, plan: Plan, engine: Running, found: Found) -> None:
     """Everything that the switch can do: first every probe, then the scores, which take longer."""
     drill = bench.drill
     found.base = await bench.probe(plan, engine, "baseline")
@@ -245,7 +245,7 @@ async def _other_servers(bench: Bench, found: Found) -> None:
         found.rerun(await bench.probe(plan, engine, "another server, batches of at most 8"))
 
 
-async def _twice(bench: Bench, plan: Plan, engine: Engine, found: Found, name: str) -> None:
+async def _twice(bench: Bench, plan: Plan, engine: Running, found: Found, name: str) -> None:
     """Healthy arithmetic of another kind: part of the floor, and compared with its own baseline."""
     first = await bench.probe(plan, engine, name)
     again = await bench.probe(plan, engine, name, 8)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gate.errors import UsageError
-from gate.evals.client import EngineClient
+from gate.evals.asking import Fetcher
 from gate.model import Failure, Probe, ProbeFingerprint
 from gate.numerics.ask import Said, ask_prompts, packed
 from gate.numerics.compare import FEWEST_HEALTHY, calibrated, compare
@@ -33,7 +33,7 @@ class ProbePlan:
     alpha: float
     baseline: ProbeBaseline | None = None
 
-    async def take(self, client: EngineClient, model: str, clock: Callable[[], float]) -> tuple[Said, Probe]:
+    async def take(self, client: Fetcher, model: str, clock: Callable[[], float]) -> tuple[Said, Probe]:
         """Ask the engine; in full precision, and as it is stored.
 
         Args:

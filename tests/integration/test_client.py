@@ -10,7 +10,7 @@ from email.utils import formatdate
 import pytest
 
 from gate.errors import EngineError, EngineLost
-from gate.evals.client import EngineClient, ask_block
+from gate.evals.client import EngineClient
 from gate.evals.task import Request, load_task
 from gate.model import Finish, Outcome
 from gate.sequence import blocks, sample_seed
@@ -60,7 +60,7 @@ def task_of(tmp_path):
 async def ask(client, task, number=0, *, already=None, on_sample=lambda sample: None):
     """One block: three thirds of the first repeat, then a repeat each."""
     block = blocks(task.questions, "seed", 3)[number]
-    return await ask_block(client, task, block, STREAM, already=already or {}, on_sample=on_sample)
+    return await client.ask_block(task, block, STREAM, already=already or {}, on_sample=on_sample)
 
 
 async def ask_one(client, task):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.errors import UsageError
-from gate.executors import Executor, Jobs, Place, Sequential, executor_for
+from gate.executors import Executor, Here, Jobs, Place, Sequential, executor_for
 
 HIP, CUDA = "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
 EIGHT = [str(number) for number in range(8)]
@@ -177,4 +177,4 @@ async def test_an_engine_is_shown_its_gpus_and_only_those_a_scheduler_left(
 
 def test_one_job_at_a_time_sees_what_the_machine_shows() -> None:
     assert isinstance(executor_for(1, arch="gfx950", gpu_count=8, environ={}), Sequential)
-    assert Place().environment("gfx950") == {}
+    assert Here().environment("gfx950") == {}

@@ -1,33 +1,24 @@
-"""When and where cells are measured: one after the other, or several at once on GPUs of their own.
-
-An executor knows nothing of engines: it is given jobs (what they need) and `measure` (what to do with one
-where it is placed). `measure` always returns a result, also when it is cancelled; a job is data, so that an
-executor on other hosts can send it there.
-"""
+"""Cells on this host: one after the other, or several at once on GPUs of their own."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import NamedTuple
 
+from gate.engine import Running, engine_of
 from gate.errors import UsageError
+from gate.evals.asking import Manner
+from gate.evals.client import EngineClient
+from gate.executors.protocol import AnyJob, Executor, Job, Place, Result
+from gate.serving.launch import Launcher
+from gate.serving.remote import RemoteServer
 
 
-class Job(Protocol):
-    """One cell to be measured."""
-
-    @property
-    def name(self) -> str:
-        """The cell."""
-
-    @property
-    def gpus(self) -> int:
-        """How many GPUs its engine takes; 0 on a CPU."""
-
-
-class Place(NamedTuple):
-    """Where a job runs: the GPUs that are its own, or None for whatever the machine shows."""
+class Here(NamedTuple):
+    """This host: the GPUs that are the job's own, or None for whatever the machine shows."""
 
     devices: tuple[str, ...] | None = None
 
@@ -40,27 +31,26 @@ class Place(NamedTuple):
             return {}
         return dict.fromkeys(visibility_variables(arch), ",".join(self.devices))
 
+    def serve(
+        self,
+        launcher: Launcher | RemoteServer,
+        *,
+        arch: str,
+        log_path: Path,
+        startup_seconds: float,
+        on_line: Callable[[str], None],
+    ) -> AbstractAsyncContextManager[Running]:
+        """See `Place`."""
+        return engine_of(
+            launcher.placed(self.environment(arch)),
+            log_path=log_path,
+            startup_seconds=startup_seconds,
+            on_line=on_line,
+        )
 
-AnyJob = TypeVar("AnyJob", bound=Job)
-Result = TypeVar("Result")
-Measure = Callable[[AnyJob, Place], Awaitable[Result]]
-
-
-class Executor(Protocol):
-    """Runs jobs."""
-
-    def check(self, jobs: Sequence[Job]) -> None:
-        """Refuse, before anything starts, jobs that could never run as asked; raises UsageError."""
-
-    async def run(
-        self, jobs: Sequence[AnyJob], measure: Callable[[AnyJob, Place], Awaitable[Result]]
-    ) -> list[Result]:
-        """Measure every job; the results in the order of the jobs.
-
-        Cancelling this cancels what is running, once, and then goes on: `measure` is called for the rest
-        too and returns at once, so that every job has a result. An exception of `measure` is a bug or a
-        full disk: the others are cancelled and waited for before it is raised.
-        """
+    def client(self, engine: Running, manner: Manner) -> EngineClient:
+        """See `Place`."""
+        return EngineClient(engine.base_url, headers=engine.headers, socket=engine.socket, **manner._asdict())
 
 
 class Sequential:
@@ -73,7 +63,7 @@ class Sequential:
         self, jobs: Sequence[AnyJob], measure: Callable[[AnyJob, Place], Awaitable[Result]]
     ) -> list[Result]:
         """See `Executor`."""
-        return [await measure(job, Place()) for job in jobs]
+        return [await measure(job, Here()) for job in jobs]
 
 
 class Jobs:
@@ -116,16 +106,16 @@ class Jobs:
         results: dict[int, Result] = {}
         waiting = list(range(len(jobs)))
         free = list(self._devices)
-        running: dict[asyncio.Future[Result], tuple[int, Place]] = {}
+        running: dict[asyncio.Future[Result], tuple[int, Here]] = {}
         try:
             while waiting or running:
                 for number in tuple(waiting):
                     need = jobs[number].gpus
                     if len(running) < self._at_once and need <= len(free):
                         waiting.remove(number)
-                        place, free = Place(tuple(free[:need])), free[need:]
+                        place, free = Here(tuple(free[:need])), free[need:]
                         running[asyncio.ensure_future(measure(jobs[number], place))] = (number, place)
-                for task in await _first_done(running):
+                for task in await first_done(running):
                     number, place = running.pop(task)
                     free = sorted([*free, *(place.devices or ())], key=self._devices.index)
                     results[number] = task.result()
@@ -166,7 +156,7 @@ def visibility_variables(arch: str) -> tuple[str, ...]:
     )
 
 
-async def _first_done(running: Mapping[asyncio.Future[Result], object]) -> set[asyncio.Future[Result]]:
+async def first_done(running: Mapping[asyncio.Future[Result], object]) -> set[asyncio.Future[Result]]:
     """Those that are done, one at least; a cancellation of this task is passed on to all of them."""
     while True:
         try:
