@@ -8,7 +8,8 @@ fourth round once more after the restart. A round is right when it ends with the
 letter, or as `not_measured`; when not one sample in its journal differs from the reference's; and when no
 process of it is left. Exits 1 when a round is not. The margin is 10 points instead of the config's 5: the
 verdict comes after a few hundred samples, and a round is mostly the engine's two starts. What round N does
-depends on the seed and N alone, so twenty rounds can be played in pieces: `--first-round 5 --rounds 4`.
+depends on the seed and N alone, so twenty rounds can be played in pieces: `--first-round 5 --rounds 4` with
+the same --out, where the reference is kept.
 """
 
 from __future__ import annotations
@@ -200,6 +201,23 @@ def _round(
     )
 
 
+def reference_in(out: Path) -> Round:
+    """The undisturbed run: that of an earlier piece, or a new one."""
+    kept = out / "reference.json"
+    if kept.exists():
+        stored = json.loads(kept.read_text())
+        samples = {(question, repeat): outcome for question, repeat, outcome in stored.pop("samples")}
+        return Round(**{name: _frozen(value) for name, value in stored.items()}, samples=samples)
+    made = play(out / "reference", (), random.Random())  # noqa: S311 - nothing is drawn
+    samples = [[*place, outcome] for place, outcome in made.samples.items()]
+    kept.write_text(json.dumps(made._asdict() | {"samples": samples}))
+    return made
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def moments_of(number: int, reference: Round, chance: random.Random) -> tuple[Moment, ...]:
     """Random moments of one round, counted from 1: one, in every fourth round two."""
     found = []
@@ -239,13 +257,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--first-round", type=int, default=1, help="go on where an earlier piece ended")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="keep the runs' folders here")
+    parser.add_argument("--out", type=Path, help="keep the runs' folders, and the reference, here")
     options = parser.parse_args()
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         out = options.out or Path(scratch)
         out.mkdir(parents=True, exist_ok=True)
-        reference = play(out / "reference", (), random.Random())  # noqa: S311
+        reference = reference_in(out)
         print(f"reference: {reference.verdict}, {len(reference.samples)} samples, {reference.seconds:.0f} s")
         print("\n| round | killed | noticed after s | verdict | restarts | seconds | wrong |", flush=True)
         print("| --- | --- | --- | --- | --- | --- | --- |")
