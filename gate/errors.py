@@ -32,9 +32,13 @@ class GateError(Exception):
         self.where = where
         self.hint = hint
 
+    @property
+    def located(self) -> str:
+        """What happened and where, without what to do next."""
+        return f"{self.where}: {self.message}" if self.where else self.message
+
     def __str__(self) -> str:
-        located = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{located}\n  {self.hint}"
+        return f"{self.located}\n  {self.hint}"
 
 
 class UsageError(GateError):
@@ -63,6 +67,10 @@ class BaselineError(GateError):
 
 class RecordError(GateError):
     """A run record or journal contradicts itself."""
+
+
+class StorageError(RecordError):
+    """What was measured cannot be kept: the disk is full, or the folder cannot be written to."""
 
 
 class StatisticsError(GateError):

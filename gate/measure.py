@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 from gate.attest import checks_of
 from gate.decide import NextStep
-from gate.errors import EngineError, EngineLost, HostLost, RecordError
+from gate.errors import EngineError, EngineLost, HostLost, RecordError, StorageError
 from gate.evals.asking import Client
 from gate.evals.groups import grouped
 from gate.evals.journal import Journal
@@ -148,7 +148,13 @@ async def measure(
     except EngineError as error:
         return record(Failure(kind="engine", message=_tell(error, progress), hint=error.hint))
     except RecordError as error:
-        return record(Failure(kind="resume", message=str(error)))
+        return record(failure_of(error))
+
+
+def failure_of(error: RecordError) -> Failure:
+    """The failure of a cell whose samples cannot be kept, or do not belong to its sequence."""
+    kind: Literal["storage", "resume"] = "storage" if isinstance(error, StorageError) else "resume"
+    return Failure(kind=kind, message=error.located, hint=error.hint)
 
 
 def _tell(error: EngineError, progress: Progress) -> str:

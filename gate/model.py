@@ -137,7 +137,7 @@ class Evidence(Frozen):
 class Failure(Frozen):
     """Why a cell could not be measured."""
 
-    kind: Literal["engine", "evidence", "requests", "cancelled", "resume", "numerics"]
+    kind: Literal["engine", "evidence", "requests", "cancelled", "resume", "storage", "numerics"]
     message: str
     hint: str | None = None
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from gate.errors import RecordError
+from gate.errors import RecordError, StorageError
 from gate.files import Changed, invalid_field, parse_json, read_bytes, replace
 from gate.model import Cell, Finish, Outcome, RunRecord, Sample, canonical_json, sha256_of
 
@@ -23,19 +23,19 @@ def record_path(folder: Path, cell: Cell) -> Path:
 
 
 def write(path: Path, record: RunRecord) -> None:
-    """Write the record as canonical JSON, all at once; raises RecordError."""
+    """Write the record as canonical JSON, all at once; raises StorageError."""
     text = canonical_json(record.model_dump(mode="json", by_alias=True)) + "\n"
     try:
         replace(path, text.encode())
     except Changed as problem:
-        raise RecordError(
+        raise StorageError(
             f"was not written: {problem}", where=str(path), hint="run it again when nothing else writes there"
         ) from problem
     except OSError as problem:
-        raise RecordError(
+        raise StorageError(
             f"cannot be written: {problem.strerror}",
             where=str(path),
-            hint="make the folder writable, or free some space, and run it again",
+            hint="make the folder writable, or free some space, and run it again: the journal is kept",
         ) from problem
 
 

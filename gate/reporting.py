@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from gate.decide import DEFAULT_FAIL_ON, STRICT_FAIL_ON, WORST_FIRST, decide_run
-from gate.errors import UsageError
+from gate.errors import StorageError, UsageError
 from gate.files import Changed, invalid_field, read_bytes, replace
 from gate.fingerprint import gate_version
 from gate.model import CellResult, GateReport, Verdict
@@ -85,11 +85,22 @@ def assemble(
 
 
 def write_report(outputs: Outputs, report: GateReport) -> None:
-    """Write every form of the report, each all at once."""
-    replace(outputs.report_json, report_json(report).encode())
-    replace(outputs.report_markdown, render_markdown(report).encode())
-    replace(outputs.report_junit, render_junit(report).encode())
-    replace(outputs.badge, render_badge(report).encode())
+    """Write every form of the report, each all at once; raises StorageError."""
+    forms = {
+        outputs.report_json: report_json,
+        outputs.report_markdown: render_markdown,
+        outputs.report_junit: render_junit,
+        outputs.badge: render_badge,
+    }
+    for path, render in forms.items():
+        try:
+            replace(path, render(report).encode())
+        except (OSError, Changed) as problem:
+            raise StorageError(
+                f"cannot be written: {problem}",
+                where=str(path),
+                hint="make the folder writable, or free some space, and run it again: the journal is kept",
+            ) from problem
 
 
 def write_page(source: Path, page: Path) -> None:

@@ -20,11 +20,11 @@ from gate.check import judge
 from gate.confirm import BaseBuild, confirm
 from gate.decide import NextStep, next_step, plan_sequence
 from gate.engine import Found, find_out, launcher_for
-from gate.errors import RecordError, UsageError
+from gate.errors import RecordError, StorageError, UsageError
 from gate.evals.asking import Client, Manner
 from gate.evals.journal import Journal
 from gate.executors import Executor, Here, Place, executor_for, visibility_variables
-from gate.measure import RESTARTS, Engine, measure, unmeasured
+from gate.measure import RESTARTS, Engine, failure_of, measure, unmeasured
 from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_confirmation, plan_gate, resumed
@@ -196,7 +196,11 @@ async def _measure_cell(
             look=looks_of(plan, progress),
             place=place,
         )
-    records.write(records.record_path(outputs.records, plan.spec.cell), record)
+    path = records.record_path(outputs.records, plan.spec.cell)
+    try:
+        records.write(path, record)
+    except StorageError as error:  # what nobody can decide again was not measured
+        record = unmeasured(plan, failure_of(error))
     # Not before the record is written. A commit's journal stays: a rerun replays it.
     if record.outcomes and record.failure is None and not plan.replays:
         _journal(plan, outputs).unlink(missing_ok=True)
@@ -218,8 +222,12 @@ async def _measure_cell(
             place=place,
         )
         fresh = await confirm(job.base, ask, outputs, progress)
-        record = record.model_copy(update={"confirmation": fresh})
-        records.write(records.record_path(outputs.records, plan.spec.cell), record)
+        confirmed = record.model_copy(update={"confirmation": fresh})
+        try:
+            records.write(path, confirmed)
+            record = confirmed
+        except StorageError as error:  # it takes nothing back: the record on the disk is a regression's
+            progress.engine_line(f"gate: WARNING the confirmation is lost: {error.located}")
     stored = plan.probe.baseline if plan.probe else None
     result = decide(record, plan.reference, plan.family_size, probe_baseline=stored)
     progress.cell_finished(result)
@@ -270,7 +278,7 @@ async def measure_plan(
     try:
         journal = Journal.open(_journal(plan, outputs), plan.sequence_key)
     except RecordError as error:  # the cells that are measured already keep their results
-        return unmeasured(plan, Failure(kind="resume", message=str(error)))
+        return unmeasured(plan, failure_of(error))
     with journal:
         return await measure(
             plan,

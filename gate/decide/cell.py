@@ -27,6 +27,7 @@ _AFTER_FAILURE: Final = {
     "requests": "see which requests failed and why, then run the cell again",
     "cancelled": "run it again: it continues from the journal",
     "numerics": "mend the kernel, then run the cell again",
+    "storage": "free some space on the disk, then run the cell again: it continues from the journal",
     "resume": "start a new sequence, with a reason: these samples do not belong together",
 }
 

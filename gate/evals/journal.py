@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from gate.errors import RecordError
+from gate.errors import RecordError, StorageError
 from gate.model import Finish, Outcome, Sample, canonical_json
 
 JOURNAL_SCHEMA: Final = "vllm-eval-gate/journal/1"
@@ -44,15 +44,16 @@ class Journal:
 
         Raises:
             RecordError: it belongs to another sequence, contradicts itself, or another process writes it.
+            StorageError: the file system refuses.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise RecordError(
+            raise StorageError(
                 f"cannot be written: {error.strerror}",
                 where=str(path),
-                hint="make the --out folder writable, or give another one",
+                hint="make the --out folder writable, free some space there, or give another one",
             ) from error
         try:
             _lock(descriptor, path)
@@ -90,7 +91,8 @@ class Journal:
         """Write one sample.
 
         Raises:
-            RecordError: it is there already, or the file system refuses.
+            RecordError: it is there already.
+            StorageError: the file system refuses.
         """
         place = (sample.question, sample.repeat)
         if place in self._samples:
@@ -111,8 +113,15 @@ class Journal:
         self._samples[place] = sample
 
     def sync(self) -> None:
-        """Have the disk hold what was written; for the end of a block."""
-        os.fsync(self._descriptor)
+        """Have the disk hold what was written; for the end of a block. Raises StorageError."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:  # some file systems find no room only now
+            raise StorageError(
+                f"cannot be written: {error.strerror}",
+                where=str(self.path),
+                hint="free some space: the same command goes on from what is in it",
+            ) from error
 
     def close(self) -> None:
         """Sync and close; more than once does no harm."""
@@ -132,14 +141,16 @@ class Journal:
         try:
             written = os.write(self._descriptor, line)
         except OSError as error:
-            raise RecordError(
+            raise StorageError(
                 f"cannot be written: {error.strerror}",
                 where=str(self.path),
                 hint="free some space: the same command goes on from what is in it",
             ) from error
         if written != len(line):
-            raise RecordError(
-                "only a part of a line could be written", where=str(self.path), hint="is the disk full?"
+            raise StorageError(
+                "only a part of a line could be written",
+                where=str(self.path),
+                hint="free some space: the same command goes on from what is in it",
             )
 
 

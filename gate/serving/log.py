@@ -56,16 +56,22 @@ class LineSplitter:
 class LogFile:
     """A log on disk of bounded size: its first part for ever, then the last part in two rotating files.
 
-    `path` holds the first `head` bytes (what ran is said at the start); beyond that `<path>.tail` and
-    `<path>.tail.1` hold the last `head` to 2 x `head`. A full disk ends the file, never the measurement.
+    `path`, whose folder is made, holds the first `head` bytes (what ran is said at the start); beyond that
+    `<path>.tail` and `<path>.tail.1` hold the last `head` to 2 x `head`. A full disk ends the file, never the
+    measurement: `error` says why nothing is written.
     """
 
     def __init__(self, path: Path, *, head: int = 32 * 1024 * 1024) -> None:
         self._head = head
         self._tail = path.with_name(path.name + ".tail")
         self._written = 0
-        self._file: IO[bytes] | None = path.open("wb")
+        self._file: IO[bytes] | None = None
         self.error: OSError | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("wb")
+        except OSError as error:
+            self.error = error
 
     def write(self, lines: list[str]) -> None:
         """Append `lines`; the first `OSError` is kept in `error` and ends writing."""

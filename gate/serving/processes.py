@@ -29,9 +29,14 @@ class Remembered(NamedTuple):
 
 
 class Tree:
-    """Every process seen below `root`, kept in a state file while the engine runs."""
+    """Every process seen below `root`, kept in a state file while the engine runs.
+
+    `unnoted` is why the state file does not hold them, on a full disk: then only the warden ends the engine
+    of a gate that is killed.
+    """
 
     def __init__(self, root: int, state: Path) -> None:
+        self.unnoted: OSError | None = None
         self._root = root
         self._state = state
         self._seen: dict[tuple[int, float], Remembered] = {}
@@ -44,7 +49,10 @@ class Tree:
             if process.name or (process.pid, process.created) not in self._seen:
                 self._seen[process.pid, process.created] = process
         if self._seen != before:
-            _write(self._state, self._seen.values())
+            try:
+                _write(self._state, self._seen.values())
+            except OSError as error:
+                self.unnoted = error
 
     def alive(self) -> tuple[Remembered, ...]:
         """Those remembered that still run."""
@@ -157,8 +165,12 @@ def _listens(process: Remembered, port: int) -> bool:
 def _write(state: Path, processes: Iterable[Remembered]) -> None:
     temporary = state.with_suffix(".new")
     content = {"owner": remember(os.getpid()), "processes": list(processes)}
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    temporary.replace(state)
+    try:
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+        temporary.replace(state)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _read(state: Path) -> tuple[Remembered | None, tuple[Remembered, ...]]:

@@ -181,8 +181,8 @@ class Server:
     def _take(self, lines: list[str]) -> None:
         complained = self._log.error
         self._log.write(lines)
-        if self._log.error is not complained:
-            self._on_line(f"gate: the engine's log is no longer written: {self._log.error}")
+        if self._log.error is not None and self._log.error is not complained:
+            self._on_line(_tell_unwritten(self._log.error))
         for line in lines:
             self._evidence.feed(line)
             self._memory.feed(line)
@@ -203,8 +203,12 @@ class Server:
         return "the engine has ended"
 
     async def _follow_processes(self) -> str:
+        unnoted = None
         while True:
             await asyncio.to_thread(self._tree.update)
+            if self._tree.unnoted is not None and unnoted is None:
+                unnoted = self._tree.unnoted
+                self._on_line(f"gate: WARNING the engine's processes are not noted on disk: {unnoted}")
             if lost := self._tree.lost_workers():
                 return _tell_lost(lost)
             await asyncio.sleep(WATCH_SECONDS)
@@ -266,10 +270,11 @@ async def serve(
         UsageError: it cannot be started as asked.
     """
     launcher.check()
-    log_path.parent.mkdir(parents=True, exist_ok=True)
     for orphan in await asyncio.to_thread(end_orphans, state_folder()):
         on_line(f"gate: ended {orphan.name} (pid {orphan.pid}), left over from a killed run")
     log = LogFile(log_path)
+    if log.error is not None:
+        on_line(_tell_unwritten(log.error))
     memory = GpuMemory(launcher.environment())
     for taken in await memory.look_before():
         on_line(f"gate: WARNING {taken}")
@@ -339,6 +344,10 @@ async def _start(launcher: Launcher, endpoint: Endpoint, stop_seconds: float) ->
 def _being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _tell_unwritten(error: OSError) -> str:
+    return f"gate: WARNING the engine's log is not written: {error}"
 
 
 def _tell_lost(workers: tuple[Remembered, ...]) -> str:

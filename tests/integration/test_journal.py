@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gate.errors import RecordError
+from gate.errors import RecordError, StorageError
 from gate.evals.journal import Journal
 from gate.model import Finish, Outcome, Sample
 
@@ -182,6 +182,14 @@ def test_a_full_disk_is_an_error():
     with pytest.raises(RecordError, match="/dev/full: cannot be written: No space left on device"):
         Journal(full, descriptor, {}).append(sample(1))
     os.close(descriptor)
+
+
+def test_a_disk_that_finds_no_room_only_when_it_must_hold_the_lines_is_an_error(path):
+    reader, writer = os.pipe()  # what cannot be synced at all stands for a disk that refuses to
+    with pytest.raises(StorageError, match="cannot be written: Invalid argument"):
+        Journal(path, writer, {}).sync()
+    os.close(reader)
+    os.close(writer)
 
 
 def test_a_line_that_could_be_written_in_part_only_is_an_error(path):

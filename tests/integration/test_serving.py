@@ -340,6 +340,22 @@ async def test_a_full_disk_is_said_and_the_engine_goes_on(launcher):
     assert len([line for line in lines if "No space left on device" in line]) == 1
 
 
+async def test_a_log_that_cannot_be_made_and_processes_that_cannot_be_noted_are_said(
+    launcher, tmp_path, states
+):
+    lines: list[str] = []
+    (tmp_path / "logs").write_text("in the way")
+    shown = serve(launcher(), log_path=tmp_path / "logs/engine.log", startup_seconds=20, on_line=lines.append)
+    states.rmdir()
+    async with shown as server:
+        assert (await server.evidence()).facts["moe"] == "EMULATION"
+        async with asyncio.timeout(10):
+            while not any("are not noted on disk: [Errno 2]" in line for line in lines):
+                await asyncio.sleep(0.05)
+    assert len([line for line in lines if "log is not written: [Errno 17] File exists" in line]) == 1
+    assert len([line for line in lines if "are not noted on disk" in line]) == 1
+
+
 async def test_orphans_of_a_killed_run_are_ended_before_the_next_start(launcher, run, states):
     lines: list[str] = []
     with subprocess.Popen(["/bin/sleep", "600"], start_new_session=True) as orphan:

@@ -24,10 +24,14 @@ import re
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+
+CHATTER_FROM = 4
+"""The request from which on `--log-megabytes` are printed; later ones are answered once all are."""
 
 STATE: web.AppKey[Stub] = web.AppKey("stub")
 
@@ -60,6 +64,7 @@ class Stub:
         self.in_flight = 0
         self.most_in_flight = 0
         self.bodies: list[dict[str, Any]] = []
+        self.chatter = threading.Thread(target=chatter, args=(options.log_megabytes,), daemon=True)
 
     def counts(self) -> dict[str, Any]:
         return {
@@ -75,6 +80,14 @@ class Stub:
         if self.first is not None:
             self.first -= 1
         return self.fault
+
+
+def chatter(megabytes: int) -> None:
+    """Print so much of a log, in lines as vLLM writes them."""
+    line = "(EngineCore pid=7) INFO 11-23 21:00:00 [loggers.py:257] Engine 000: " + "throughput " * 86 + "\n"
+    for _ in range(megabytes):
+        sys.stdout.write(line * (2**20 // len(line)))
+    sys.stdout.flush()
 
 
 def prompt_of(body: dict[str, Any]) -> str:
@@ -181,6 +194,10 @@ async def answer(request: web.Request) -> web.StreamResponse:
     try:
         if stub.dies_after is not None and stub.requests > stub.dies_after:
             os.kill(os.getpid(), signal.SIGKILL)
+        if stub.options.log_megabytes and stub.requests == CHATTER_FROM:
+            stub.chatter.start()
+        if stub.options.log_megabytes and stub.requests > CHATTER_FROM:
+            await asyncio.to_thread(stub.chatter.join)
         if stub.hangs_after is not None and stub.requests > stub.hangs_after:
             stub.fault, stub.first = "hangs", None
         if stub.delay:
@@ -343,6 +360,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--once", type=Path, help="only the first start, which makes this file, has faults")
     parser.add_argument("--log", type=Path, help="print this file's lines first, as the engine's own log")
     parser.add_argument("--second-log", type=Path, help="instead of --log, once --once exists")
+    parser.add_argument("--log-megabytes", type=int, default=0, help="print so much while it is asked")
     parser.add_argument("--exit", type=int, help="exit with this status instead of serving")
     parser.add_argument("--never-healthy", action="store_true")
     parser.add_argument("--deaf", action="store_true", help="ignore SIGTERM")

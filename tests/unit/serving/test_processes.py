@@ -80,6 +80,15 @@ def test_a_torn_state_file_is_removed(tmp_path, torn):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_processes_that_cannot_be_noted_are_remembered_and_ended_all_the_same(sleeper, tmp_path):
+    tree = Tree(sleeper.pid, tmp_path / "no folder" / "engine-1.json")
+    tree.update()
+    assert "No such file or directory" in str(tree.unnoted)
+    assert [process.pid for process in tree.alive()] == [sleeper.pid]
+    assert tree.end() == ()
+    assert not psutil.pid_exists(sleeper.pid)
+
+
 def test_the_state_folder_must_be_ours(tmp_path, monkeypatch):
     monkeypatch.setattr(processes.tempfile, "gettempdir", lambda: str(tmp_path))
     assert state_folder().parent == tmp_path
