@@ -17,6 +17,7 @@ from gate.baseline.declared import Declaration
 from gate.baseline.pool import NOT_POOLED, current_runs, require_homogeneous
 from gate.baseline.source import STRICT, Policy, marked
 from gate.cells import CellSpec
+from gate.decide import after_failure
 from gate.decide.words import count
 from gate.engine import Found, launcher_for
 from gate.errors import MeasurementError, UsageError
@@ -267,7 +268,7 @@ async def _measure_all(
                 raise MeasurementError(
                     record.failure.message,
                     where=str(record.cell),
-                    hint=record.failure.hint if record.failure.hint and not received else _GO_ON,
+                    hint=_GO_ON if received else after_failure(record.failure),
                 )
             done(job, record)
 

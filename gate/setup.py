@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +165,8 @@ Pull requests are measured by [vllm-eval-gate]({home}): `configs/` says what, `b
 builds scored. The first baseline is collected on a runner, from a clean checkout of the default branch:
 
 ```sh
-gate baseline collect configs/{setup.config}.yaml --repeats 16 --runs 2 --reason "first baseline"
+gate baseline collect configs/models-{setup.arch}.txt --repeats 16 --runs 2 --reason "first baseline" \\
+  --engine-command {shlex.quote(setup.engine_command)} --hf-home {setup.hf_home}
 ```
 """
 

@@ -16,7 +16,7 @@ from gate.decide.conclusion import Measured, conclude
 from gate.decide.declared import check_course, check_declared, check_declared_fixed
 from gate.decide.words import count, something_else_ran
 from gate.errors import RecordError, StatisticsError
-from gate.model import Cell, CellResult, EvidenceCheck, Reference, RunRecord, Verdict
+from gate.model import Cell, CellResult, EvidenceCheck, Failure, Reference, RunRecord, Verdict
 from gate.stats.fixed import look_once
 from gate.stats.sequential import follow
 
@@ -30,6 +30,11 @@ _AFTER_FAILURE: Final = {
     "storage": "free some space on the disk, then run the cell again: it continues from the journal",
     "resume": "start a new sequence, with a reason: these samples do not belong together",
 }
+
+
+def after_failure(failure: Failure) -> str:
+    """What to do after a failure, where it does not say so itself."""
+    return failure.hint or _AFTER_FAILURE[failure.kind]
 
 
 def decide_cell(
@@ -62,8 +67,7 @@ def decide_cell(
     """
     base = _facts(record, checks)
     if record.failure is not None:
-        advice = record.failure.hint or _AFTER_FAILURE[record.failure.kind]
-        return _with(base, Verdict.NOT_MEASURED, record.failure.message, advice)
+        return _with(base, Verdict.NOT_MEASURED, record.failure.message, after_failure(record.failure))
     failed = [check for check in checks if not check.ok]
     if failed:
         return _with(base, Verdict.NOT_MEASURED, something_else_ran(failed), _AFTER_FAILURE["evidence"])

@@ -8,6 +8,7 @@ it installs itself is shown by test_act.py, and would take most of the time here
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,7 @@ class Workplace:
             "baselines/cpu/stub/default.json": project.baseline.read_text(),
         }
         self.base = self.repository.git.commit_files("main", files)
-        self.actions = {GATE: self._gate(folder / "gate")}
-        for uses, text in (("checkout", CHECKOUT), ("upload-artifact", UPLOAD)):
-            self.actions[_pinned(f"actions/{uses}")] = _committed(folder / uses, {"action.yml": text})
+        self.actions = stand_ins(folder, GATE)
         # Without a ref act itself checks out what it was started in: the default branch.
         self.here = folder / "here"
         git(folder, "clone", "--quiet", str(self.repository.git.folder), str(self.here))
@@ -121,15 +120,8 @@ class Workplace:
             self._workflow(workflow, engine),
             event,
             temp,
-            *(word for key, value in given.items() for word in ("--env", f"{key}={value}")),
-            *(w for uses, path in self.actions.items() for w in ("--local-repository", f"{uses}={path}")),
-            *("--secret", f"GITHUB_TOKEN={self.fake.token()}"),
+            *act_options(given, self.actions, self.fake.token()),
         )
-
-    def _gate(self, folder: Path) -> Path:
-        installed = f'#!/usr/bin/env bash\necho "python={sys.executable}" >> "$GITHUB_OUTPUT"\n'
-        files = {"action.yml": (ROOT / "action.yml").read_text(), "action/install.sh": installed}
-        return _committed(folder, files)
 
     def _workflow(self, name: str, engine: tuple[str, ...]) -> dict[str, Any]:
         """A shipped workflow as a user would fill it in: which configs, which engine."""
@@ -151,13 +143,33 @@ class Workplace:
         return workflow
 
 
-def _pinned(action: str) -> str:
+def stand_ins(folder: Path, gate: str) -> dict[str, Path]:
+    """What the workflows use -> the folder that act takes instead; `gate` is how they name the gate."""
+    installed = f'#!/usr/bin/env bash\necho "python={sys.executable}" >> "$GITHUB_OUTPUT"\n'
+    ours = {"action.yml": (ROOT / "action.yml").read_text(), "action/install.sh": installed}
+    return {
+        gate: committed(folder / "gate", ours),
+        pinned("actions/checkout"): committed(folder / "checkout", {"action.yml": CHECKOUT}),
+        pinned("actions/upload-artifact"): committed(folder / "upload-artifact", {"action.yml": UPLOAD}),
+    }
+
+
+def act_options(environ: Mapping[str, str], actions: Mapping[str, Path], token: str) -> tuple[str, ...]:
+    """Options of act: variables, where the actions are, and the job's token."""
+    return (
+        *(word for key, value in environ.items() for word in ("--env", f"{key}={value}")),
+        *(w for uses, path in actions.items() for w in ("--local-repository", f"{uses}={path}")),
+        *("--secret", f"GITHUB_TOKEN={token}"),
+    )
+
+
+def pinned(action: str) -> str:
     """The action as the shipped workflows pin it."""
     text = (ROOT / "examples/workflows/gate.yml").read_text()
     return next(word for word in text.split() if word.startswith(f"{action}@"))
 
 
-def _committed(folder: Path, files: dict[str, str]) -> Path:
+def committed(folder: Path, files: dict[str, str]) -> Path:
     """A repository with one commit."""
     folder.mkdir()
     for name, text in files.items():
