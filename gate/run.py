@@ -31,6 +31,7 @@ from gate.plan import Plan, plan_confirmation, plan_gate, resumed
 from gate.report.progress import Kept, Progress
 from gate.reporting import assemble, fail_on_verdicts, write_report
 from gate.request import RunRequest, provenance_of, select
+from gate.rerun import NOT_EXTENDED, ended_undecided
 from gate.serving.launch import Launcher
 from gate.serving.remote import RemoteServer
 from gate.serving.signals import cancelled_by_signals
@@ -41,11 +42,15 @@ HERE: Final = Here()
 
 
 class CellJob(NamedTuple):
-    """One planned cell and how its engine is started; `base` plans a confirmation by the base build."""
+    """One planned cell and how its engine is started.
+
+    `base` plans a confirmation by the base build; `earlier` is the record of an earlier run that stands.
+    """
 
     plan: Plan
     launcher: Launcher | RemoteServer
     base: BaseBuild | None = None
+    earlier: RunRecord | None = None
 
     @property
     def name(self) -> str:
@@ -88,7 +93,8 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
         plan = replace(plan, accept_unproven=request.accept_unproven)
         plan = resumed(plan, _journal(plan, outputs))
         launcher = launcher_for(plan, request.engine, request.origins.hf_home)
-        planned.append(CellJob(plan, launcher, _base_of(plan, request, base)))
+        earlier = ended_undecided(plan, outputs, _judge_of(plan, request))
+        planned.append(CellJob(plan, launcher, _base_of(plan, request, base), earlier))
     for job in planned:
         job.launcher.check()
         if job.base is not None:
@@ -102,6 +108,18 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
         )
     finally:
         progress.close()
+
+
+def _judge_of(plan: Plan, request: RunRequest) -> partial[CellResult]:
+    """Record -> verdict: by the score alone, unless a `probe_baseline` is given."""
+    return partial(
+        judge,
+        plan.spec,
+        reference=plan.reference,
+        family_size=plan.family_size,
+        accept_wider_margin=request.accept_wider_margin,
+        accept_unproven=request.accept_unproven,
+    )
 
 
 def _base_of(plan: Plan, request: RunRequest, found: Found | None) -> BaseBuild | None:
@@ -185,6 +203,8 @@ async def _measure_cell(
         record = unmeasured(plan, Failure(kind="cancelled", message="cancelled before it started"))
     elif not plan.comparable:
         record = unmeasured(plan)
+    elif job.earlier is not None:
+        record = job.earlier
     else:
         record = await measure_plan(
             plan,
@@ -204,14 +224,9 @@ async def _measure_cell(
     # Not before the record is written. A commit's journal stays: a rerun replays it.
     if record.outcomes and record.failure is None and not plan.replays:
         _journal(plan, outputs).unlink(missing_ok=True)
-    decide = partial(
-        judge,
-        plan.spec,
-        accept_wider_margin=request.accept_wider_margin,
-        accept_unproven=request.accept_unproven,
-    )
+    decide = _judge_of(plan, request)
     # The score alone: what the base build is asked again is about the score, not about the numerics.
-    score = decide(record, plan.reference, plan.family_size)
+    score = decide(record)
     if score.verdict is Verdict.REGRESSION and job.base is not None:
         ask = partial(
             measure_plan,
@@ -229,7 +244,9 @@ async def _measure_cell(
         except StorageError as error:  # it takes nothing back: the record on the disk is a regression's
             progress.engine_line(f"gate: WARNING the confirmation is lost: {error.located}")
     stored = plan.probe.baseline if plan.probe else None
-    result = decide(record, plan.reference, plan.family_size, probe_baseline=stored)
+    result = decide(record, probe_baseline=stored)
+    if record is job.earlier:
+        result = result.model_copy(update={"notes": (*result.notes, NOT_EXTENDED)})
     progress.cell_finished(result)
     return result
 

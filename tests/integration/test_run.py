@@ -6,9 +6,11 @@ import contextlib
 import fcntl
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -118,6 +120,40 @@ def test_a_cell_that_outlasts_its_minutes_is_inconclusive_and_says_the_detectabl
     (cell,) = report(measured)["cells"]
     assert cell["verdict"] == "inconclusive"
     assert 0 < cell["detectable_drop"] < 1
+
+
+def test_a_cell_that_ended_inconclusive_is_not_extended_by_a_rerun_of_the_same_commit(measured: Project):
+    measured.write_config(gate={"margin": 0.1, "max_minutes": 0.001})
+    record, logs = measured.folder / "out/records/cpu__stub__default.json", measured.folder / "out/logs"
+    run = partial(measured.gate, ["run"], engine=measured.engine("--accuracy", "0.5"))
+    assert run("--head-sha", "a" * 40).code == 3
+    first = record.read_bytes()
+    shutil.rmtree(logs)
+    again = run("--head-sha", "a" * 40)
+    assert (again.code, record.read_bytes() == first, logs.exists()) == (3, True, False)
+    assert "not extended" in report(measured)["cells"][0]["notes"][-1]
+    assert run("--head-sha", "c" * 40).code == 3
+    assert (record.read_bytes() != first, logs.exists()) == (True, True)
+    assert run("--head-sha", "a" * 40).code == 3
+    assert json.loads(record.read_bytes())["stream"] == json.loads(first)["stream"]
+
+
+def test_a_sequence_whose_journal_is_gone_is_replayed(measured: Project):
+    measured.write_config(gate={"margin": 0.1, "max_minutes": 0.001})
+    run = partial(measured.gate, ["run"], "--head-sha", "a" * 40, engine=measured.engine("--accuracy", "0.5"))
+    assert run().code == 3
+    for folder in ("journals", "logs"):
+        shutil.rmtree(measured.folder / "out" / folder)
+    assert (run().code, (measured.folder / "out/logs").exists()) == (3, True)
+
+
+def test_a_damaged_record_of_an_earlier_run_is_named_and_not_asked_over(measured: Project):
+    measured.write_config(gate={"margin": 0.1, "max_minutes": 0.001})
+    run = partial(measured.gate, ["run"], "--head-sha", "a" * 40, engine=measured.engine("--accuracy", "0.5"))
+    assert run().code == 3
+    (measured.folder / "out/records/cpu__stub__default.json").write_text("{")
+    again = run()
+    assert (again.code, "cpu__stub__default.json:1: ends in the middle" in again.err) == (4, True)
 
 
 def test_empty_answers_of_a_healthy_engine_are_wrong_answers(measured: Project):
