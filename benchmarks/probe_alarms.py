@@ -1,8 +1,8 @@
 """How often the numerics probe alarms when nothing changed: simulated A/A probes through the real test.
 
-    python -m benchmarks.probe_alarms --probes 10000
+    python -m benchmarks.probe_alarms --probes 1000
 
-Each probe draws a model (a distribution at every position), a floor calibrated from a few healthy reruns
+Each probe draws a model (a distribution at every position), a floor calibrated from nine healthy reruns
 against one baseline, and one more healthy run. Noise sits in the logits and is anything but independent: it
 has a part that a prompt's tokens share and one that fades from token to token; its size differs by run and by
 prompt. Beside it: the z-test over tokens, which takes them for independent.
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from gate.stats.drift import (
     KL_ALLOWANCE,
@@ -26,12 +27,14 @@ from gate.stats.drift import (
     divergence,
     drift,
     floors,
+    run_spread,
     shift,
 )
+from gate.stats.outliers import outliers
 
 Floats = NDArray[np.float64]
 ALPHA = 0.001
-TESTS = 4
+TESTS = 8
 
 
 class World(NamedTuple):
@@ -39,21 +42,24 @@ class World(NamedTuple):
 
     `noise`: of a logit, in nats. `run_spread`, `prompt_spread`: sd of the logarithm of its size over runs
     and over prompts. `common`: share of its variance that a prompt's tokens have in common; `memory`:
-    correlation of the rest from one token to the next. `harm`: how much louder than a healthy run the
-    candidate is; 0 for a healthy one.
+    correlation of the rest from one token to the next. `ties`: how often a prompt is ten times as loud
+    in a run, as where two experts are nearly tied. `harm`: how much louder than a healthy run the candidate
+    is in its first `harmed` prompts; 0 for a healthy one.
     """
 
     prompts: int = 32
     tokens: int = 24
     vocabulary: int = 64
     top: int = 20
-    healthy: int = 4
+    healthy: int = 9
     noise: float = 0.03
     run_spread: float = 0.1
     prompt_spread: float = 0.5
     common: float = 0.3
     memory: float = 0.7
+    ties: float = 0.0
     harm: float = 0.0
+    harmed: int = 1000
 
 
 class Outcome(NamedTuple):
@@ -69,8 +75,8 @@ def logits(world: World, rng: np.random.Generator) -> Floats:
     return sharpness * rng.standard_normal((world.prompts, world.tokens, world.vocabulary))
 
 
-def noisy(model: Floats, scale: Floats, world: World, rng: np.random.Generator) -> list[Rows]:
-    """What one run says of every prompt. `scale` (prompts,): each prompt's own sensitivity."""
+def noisy(model: Floats, scale: Floats, world: World, rng: np.random.Generator) -> Rows:
+    """What one run says of every position, prompt by prompt. `scale` (prompts,): each one's sensitivity."""
     fresh = rng.standard_normal(model.shape)
     fading = fresh.copy()
     for t in range(1, model.shape[1]):
@@ -78,79 +84,98 @@ def noisy(model: Floats, scale: Floats, world: World, rng: np.random.Generator) 
     shared = rng.standard_normal((model.shape[0], 1, model.shape[2]))
     noise = np.sqrt(world.common) * shared + np.sqrt(1 - world.common) * fading
     size = world.noise * scale * np.exp(world.run_spread * rng.standard_normal())
+    size = np.where(rng.random(size.shape) < world.ties, 10 * size, size)
     seen = model + size[:, None, None] * noise
     seen -= np.log(np.exp(seen).sum(axis=2, keepdims=True))
-    order = np.argsort(-seen, axis=2)[:, :, : world.top]
-    top = np.take_along_axis(seen, order, axis=2)
-    token = np.zeros(model.shape[:2], np.int64)
-    said = np.take_along_axis(seen, token[:, :, None], axis=2)[:, :, 0]
-    return [Rows(t, s, o, lp) for t, s, o, lp in zip(token, said, order, top, strict=True)]
+    seen = seen.reshape(-1, model.shape[2])
+    order = np.argsort(-seen, axis=1)[:, : world.top]
+    top = np.take_along_axis(seen, order, axis=1)
+    return Rows(np.zeros(len(seen), np.int64), seen[:, 0], order, top)
 
 
-def distances(run: list[Rows], baseline: list[Rows]) -> tuple[Floats, Floats]:
-    """Mean KL and mean |shift| of each prompt, twice (prompts,)."""
-    pairs = list(zip(baseline, run, strict=True))
-    return (
-        np.array([divergence(b, r).mean() for b, r in pairs]),
-        np.array([shift(b, r).mean() for b, r in pairs]),
-    )
+def distances(run: Rows, baseline: Rows, world: World) -> Floats:
+    """Mean KL and mean |shift| of each prompt, (2, prompts)."""
+    by_position = np.array([divergence(baseline, run), shift(baseline, run)])
+    means: Floats = by_position.reshape(2, world.prompts, world.tokens).mean(axis=2)
+    return means
 
 
 def probe(world: World, rng: np.random.Generator) -> Outcome:
-    """Calibrate, measure once more, test: all of it healthy."""
+    """Calibrate, measure once more, test: all of it healthy, unless the world is harmed."""
     model = logits(world, rng)
     scale = np.exp(world.prompt_spread * rng.standard_normal(world.prompts))
-    baseline, *healthy, candidate = (noisy(model, scale, world, rng) for _ in range(world.healthy + 2))
-    calibrated = [distances(run, baseline) for run in healthy]
-    drifted = candidate if not world.harm else noisy(model, scale * (1 + world.harm), world, rng)
-    found = distances(drifted, baseline)
-    tests = [
-        drift(found[kind], floors([each[kind] for each in calibrated], least), allowance)
-        for kind, (least, allowance) in enumerate(((KL_FLOOR, KL_ALLOWANCE), (SHIFT_FLOOR, SHIFT_ALLOWANCE)))
-    ]
-    alarm = min(test.p_value for test in tests) <= ALPHA / TESTS
-    return Outcome(alarm, _per_token(baseline, candidate))
+    baseline, *healthy = (noisy(model, scale, world, rng) for _ in range(world.healthy + 1))
+    known = np.array([distances(run, baseline, world) for run in healthy])
+    harm = np.where(np.arange(world.prompts) < world.harmed, 1 + world.harm, 1)
+    candidate = noisy(model, scale * harm, world, rng)
+    found = distances(candidate, baseline, world)
+    p_values = []
+    for kind, (least, allowance) in enumerate(((KL_FLOOR, KL_ALLOWANCE), (SHIFT_FLOOR, SHIFT_ALLOWANCE))):
+        reruns = known[:, kind]
+        spread = run_spread(reruns, least)
+        p_values.append(drift(found[kind], floors(reruns, least), allowance, spread).p_value)
+        p_values.append(outliers(found[kind], reruns, least, allowance).p_value)
+    return Outcome(min(p_values) <= ALPHA / TESTS, _per_token(baseline, candidate))
 
 
-def _per_token(baseline: list[Rows], candidate: list[Rows]) -> bool:
+def _per_token(baseline: Rows, candidate: Rows) -> bool:
     """Whether a z-test of the signed differences, tokens taken for independent, alarms at 1 %."""
-    signed = np.concatenate([c.logprob - b.logprob for b, c in zip(baseline, candidate, strict=True)])
+    signed = candidate.logprob - baseline.logprob
     return bool(abs(signed.mean()) > 2.576 * signed.std(ddof=1) / np.sqrt(signed.size))
 
 
-def simulate(world: World, probes: int, seed: int) -> tuple[float, float]:
-    """Share of probes that alarm; share of per-token z-tests at 1 % that do."""
+def simulate(world: World, probes: int, seed: int) -> tuple[int, float]:
+    """How many probes alarm; share of per-token z-tests at 1 % that do."""
     rng = np.random.default_rng(seed)
     outcomes = [probe(world, rng) for _ in range(probes)]
-    return (
-        sum(o.alarm for o in outcomes) / probes,
-        sum(o.per_token_alarm for o in outcomes) / probes,
-    )
+    return sum(o.alarm for o in outcomes), sum(o.per_token_alarm for o in outcomes) / probes
+
+
+HEALTHY_WORLDS = {
+    "as drawn": World(),
+    "tokens nearly alike (common .8)": World(common=0.8, memory=0.95),
+    "runs differ by a fifth (spread .2)": World(run_spread=0.2),
+    "runs differ by half (spread .4)": World(run_spread=0.4),
+    "runs differ by half, four healthy reruns": World(run_spread=0.4, healthy=4),
+    "prompts differ tenfold (spread 1)": World(prompt_spread=1.0),
+    "a prompt in 300 ten times as loud": World(ties=1 / 300),
+    "8 prompts": World(prompts=8),
+    "four healthy reruns": World(healthy=4),
+    "one healthy rerun only": World(healthy=1),
+    "ten times the noise": World(noise=0.3),
+    "a hundredth of the noise": World(noise=0.0003),
+}
+HARMED_WORLDS = {
+    "3 times as noisy": World(harm=2.0),
+    "3 times as noisy, runs alike (spread .03)": World(harm=2.0, run_spread=0.03),
+    "5 times as noisy": World(harm=4.0),
+    "8 of 32 prompts 10 times as noisy": World(harm=9.0, harmed=8),
+    "8 of 32 prompts 30 times as noisy": World(harm=29.0, harmed=8),
+    "2 of 32 prompts 30 times as noisy": World(harm=29.0, harmed=2),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--probes", type=int, default=2000)
+    parser.add_argument("--probes", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--only", default="", help="worlds whose name contains this")
     arguments = parser.parse_args()
-    worlds = {
-        "as drawn": World(),
-        "tokens nearly alike (common .8)": World(common=0.8, memory=0.95),
-        "runs differ by a fifth (spread .2)": World(run_spread=0.2),
-        "runs differ by half (spread .4)": World(run_spread=0.4),
-        "prompts differ tenfold (spread 1)": World(prompt_spread=1.0),
-        "8 prompts": World(prompts=8),
-        "one healthy rerun only": World(healthy=1),
-        "ten times the noise": World(noise=0.3),
-        "harmed: candidate 3 times as noisy": World(harm=2.0),
-    }
-    print("| healthy world | probes | alarms at .1 % | z-test over tokens at 1 % | seconds |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| world | probes | alarms at .1 % | 95 % interval | z-test over tokens at 1 % | seconds |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    worlds = {**HEALTHY_WORLDS, **{f"harmed: {name}": world for name, world in HARMED_WORLDS.items()}}
     for name, world in worlds.items():
+        if arguments.only not in name:
+            continue
         began = time.monotonic()
         alarms, naive = simulate(world, arguments.probes, arguments.seed)
         took = time.monotonic() - began
-        print(f"| {name} | {arguments.probes} | {alarms:.2%} | {naive:.1%} | {took:.0f} |", flush=True)
+        low, high = binomtest(alarms, arguments.probes).proportion_ci()
+        interval = f"{low:.2%} to {high:.2%}"
+        print(
+            f"| {name} | {arguments.probes:,} | {alarms:,} | {interval} | {naive:.0%} | {took:.0f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

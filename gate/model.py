@@ -441,11 +441,11 @@ class Numerics(Frozen):
 
     `state` is what it comes to: `unchanged` within the noise floor, `changed` beyond it, `broken` (not
     numbers, or far past anything healthy), `incomparable` where the fingerprints differ. `times` and
-    `p_value` are those of the most telling of four tests, `path` says where; `p_value` is four times that
-    test's. `shift` is the mean |difference of a log-probability| in nats, `worst` the prompts that moved
-    most, `flips` the positions out of `positions` where another token is the likeliest, `agreement` the
-    share of listed tokens that both list. `calibrated`: the floor rests on enough healthy runs for a drift
-    to fail a cell.
+    `p_value` are those of the most telling of eight tests, `path` says where, `few` that a few prompts moved
+    rather than most; `p_value` is eight times that test's. `shift` is the mean |difference of a
+    log-probability| in nats, `worst` the prompts that moved most, `flips` the positions out of `positions`
+    where another token is the likeliest, `agreement` the share of listed tokens that both list.
+    `calibrated`: the floor rests on enough healthy runs for a drift to fail a cell.
     """
 
     state: Literal["unchanged", "changed", "broken", "incomparable"]
@@ -453,6 +453,7 @@ class Numerics(Frozen):
     times: float | None = None
     p_value: float | None = None
     path: Literal["prefill", "decode"] | None = None
+    few: bool = False
     shift: float | None = None
     worst: tuple[int, ...] = ()
     agreement: float | None = None

@@ -20,7 +20,7 @@ def baseline_probe(
         list[str] | None,
         typer.Option(metavar="BACKEND", help="its difference is noise too; may be repeated"),
     ] = None,
-    starts: Annotated[int, typer.Option(min=1, help="engine starts, each probed at three concurrencies")] = 2,
+    starts: Annotated[int, typer.Option(min=1, help="engine starts, each probed at five concurrencies")] = 2,
     reason: Annotated[str | None, typer.Option(help="why a stored probe is replaced")] = None,
     accepted_by: Annotated[
         str | None, typer.Option(envvar="GITHUB_ACTOR", help="who answers for it; default: git's user")
@@ -52,7 +52,7 @@ def selftest(
     ] = None,
     score_minutes: Annotated[
         float, typer.Option(min=0, help="for each fault's score; 0 leaves the score's test out")
-    ] = 2.0,
+    ] = 1.5,
     healthy: Annotated[
         bool, typer.Option("--healthy/--no-healthy", help="try the healthy variants, too")
     ] = True,
@@ -60,7 +60,8 @@ def selftest(
 ) -> None:
     """Prove on the embedded engine that this gate can fail: break it in every known way, and look."""
     from gate.files import replace
-    from gate.numerics.drill import Drill, run_selftest
+    from gate.numerics.drill import run_selftest
+    from gate.numerics.exercises import Drill
     from gate.numerics.selftest import render
 
     drill = Drill(score_minutes, tuple(only or ()), healthy)
@@ -68,7 +69,8 @@ def selftest(
     replace(measuring.out / "selftest.md", render(found).encode())
     replace(measuring.out / "selftest.json", (found.model_dump_json(indent=2) + "\n").encode())
     typer.echo(found.model_dump_json(indent=2) if as_json else render(found))
-    raise typer.Exit(int(Exit.PASS if found.passed else Exit.REGRESSION))
+    wrong = found.missed or found.false_alarms
+    raise typer.Exit(int(Exit.REGRESSION if wrong else Exit.UNDECIDED if found.pending else Exit.PASS))
 
 
 @grouped

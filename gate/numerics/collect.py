@@ -24,7 +24,7 @@ from gate.model import Cell, Probe
 from gate.numerics.ask import Said
 from gate.numerics.compare import distances
 from gate.numerics.plan import ProbePlan, first_probe
-from gate.numerics.store import Healthy, ProbeBaseline, load, probe_path, save
+from gate.numerics.store import Healthy, HealthyKind, ProbeBaseline, load, probe_path, save
 from gate.outputs import Outputs
 from gate.plan import SERVED_MODEL, Plan, plan_collection
 from gate.report.progress import Progress
@@ -32,7 +32,7 @@ from gate.request import RunRequest, provenance_of, select
 from gate.serving.signals import cancelled_by_signals
 from gate.stats.drift import Rows
 
-CONCURRENCIES: Final = (32, 1, 8)
+CONCURRENCIES: Final = (32, 1, 8, 16, 4)
 STARTS: Final = 2
 REQUEST_SECONDS: Final = 600.0
 
@@ -57,6 +57,7 @@ class Taken(NamedTuple):
     name: str
     said: Said
     probe: Probe
+    kind: HealthyKind = "rerun"
 
 
 def collect_probes(request: RunRequest, collection: ProbeCollection, progress: Progress) -> tuple[Path, ...]:
@@ -125,7 +126,8 @@ async def _collect(
             for other in healthy:
                 name = f"backend {other.spec.cell.backend}"
                 concurrencies = collection.concurrencies[:1]
-                taken += await take(other, request, outputs, progress, concurrencies=concurrencies, name=name)
+                more = await take(other, request, outputs, progress, concurrencies=concurrencies, name=name)
+                taken += [one._replace(kind="variant") for one in more]
             stored = baseline_of(
                 taken,
                 {
@@ -218,16 +220,21 @@ def healthy_of(first: Taken, other: Taken) -> Healthy:
     Raises:
         RecordError: the two are not about the same prompts.
     """
-    found = distances(other.probe, first.probe)
-    rows = [tuple(None if math.isnan(v) else _short(float(v)) for v in row) for row in found.values]
     pairs = [*zip(first.said.prefill, other.said.prefill, strict=True)]
     pairs += zip(first.said.decode, other.said.decode, strict=True)
     return Healthy(
         name=other.name,
-        values=tuple(rows),
+        kind=other.kind,
+        values=values_of(other.probe, first.probe),
         equal=sum(equal_positions(*pair) for pair in pairs),
         positions=sum(len(mine.token) for mine, _ in pairs),
     )
+
+
+def values_of(probe: Probe, other: Probe) -> tuple[tuple[float | None, ...], ...]:
+    """`Distances.values` of two probes as they are stored: four digits, None for what is no number."""
+    values = distances(probe, other).values
+    return tuple(tuple(None if math.isnan(v) else _short(float(v)) for v in row) for row in values)
 
 
 def equal_positions(mine: Rows, theirs: Rows) -> int:

@@ -1,7 +1,7 @@
 """A probe against its baseline: unchanged, changed, broken, or not comparable. Pure.
 
-Four tests share alpha: of the divergence and of the shift, in prefill and in decode. Method:
-docs/numerics.md.
+Eight tests share alpha: of the divergence and of the shift, in prefill and in decode, whether most prompts
+moved and whether a few did. Method: docs/numerics.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from gate.stats.drift import (
     KL_FLOOR,
     SHIFT_ALLOWANCE,
     SHIFT_FLOOR,
-    Drift,
     Rows,
     agreement,
     divergence,
@@ -29,9 +28,11 @@ from gate.stats.drift import (
     flips,
     floors,
     level,
+    run_spread,
     shift,
 )
 from gate.stats.looks import Floats
+from gate.stats.outliers import outliers
 
 BROKEN_NATS: Final = 0.5
 """A divergence of half a nat a token is no rounding: quantization costs hundredths."""
@@ -46,7 +47,7 @@ WORST: Final = 3
 
 
 class Kind(NamedTuple):
-    """One of the four tests."""
+    """What two tests are about."""
 
     path: str
     measure: str
@@ -60,6 +61,15 @@ KINDS: Final = (
     Kind("decode", "kl", KL_FLOOR, KL_ALLOWANCE),
     Kind("decode", "shift", SHIFT_FLOOR, SHIFT_ALLOWANCE),
 )
+
+
+class Test(NamedTuple):
+    """One of the eight: what kind it is about, whether it asks for a few prompts, and what it found."""
+
+    kind: int
+    few: bool
+    times: float
+    p_value: float
 
 
 class Distances(NamedTuple):
@@ -83,7 +93,7 @@ def compare(probe: Probe, baseline: ProbeBaseline, *, alpha: float) -> Numerics:
     Args:
         probe: of the engine under test.
         baseline: stored probe, with what healthy engines differ from it by.
-        alpha: error of the four tests together.
+        alpha: error of all tests together.
 
     Raises:
         RecordError: a probe contradicts itself.
@@ -101,19 +111,20 @@ def compare(probe: Probe, baseline: ProbeBaseline, *, alpha: float) -> Numerics:
         )
     found = distances(probe, baseline.probe)
     tests = tests_of(found, baseline.healthy)
-    telling = min(range(len(KINDS)), key=lambda k: (tests[k].p_value, -tests[k].times))
-    p_value = min(1.0, len(KINDS) * tests[telling].p_value)
+    telling = min(tests, key=lambda test: (test.p_value, test.few, -test.times))
+    p_value = min(1.0, len(tests) * telling.p_value)
     reason = _broken(found, tests)
     state = "broken" if reason else "changed" if p_value <= alpha else "unchanged"
-    times = tests[telling].times if state != "unchanged" else max(test.times for test in tests)
+    times = telling.times if state != "unchanged" else largest(tests)
     return Numerics(
         state=state,
         calibrated=calibrated(baseline),
         times=times if math.isfinite(times) else None,
         p_value=p_value,
-        path="prefill" if KINDS[telling].path == "prefill" else "decode",
+        path="prefill" if KINDS[telling.kind].path == "prefill" else "decode",
+        few=telling.few and state == "changed",
         shift=_mean(found.values[[1, 3]]),
-        worst=_worst(found.values[telling]) if state != "unchanged" else (),
+        worst=_worst(found.values[telling.kind]) if state != "unchanged" else (),
         agreement=None if math.isnan(found.agreement) else found.agreement,
         flips=found.flips,
         positions=found.positions,
@@ -169,22 +180,34 @@ def distances(probe: Probe, other: Probe) -> Distances:
     )
 
 
-def tests_of(found: Distances, healthy: Sequence[Healthy]) -> tuple[Drift, ...]:
-    """The four tests, against the floors that the healthy comparisons make."""
+def tests_of(found: Distances, healthy: Sequence[Healthy]) -> tuple[Test, ...]:
+    """Two tests of each kind, against what the healthy comparisons show: first whether most prompts moved."""
     seen = np.array([one.values for one in healthy], np.float64).reshape(len(healthy), *found.values.shape)
-    return tuple(
-        drift(values, floors(seen[:, number], kind.least), kind.allowance)
-        for number, (kind, values) in enumerate(zip(KINDS, found.values, strict=True))
-    )
+    reruns = np.array([one.kind == "rerun" for one in healthy], np.bool_)
+    tests = []
+    for number, (kind, values) in enumerate(zip(KINDS, found.values, strict=True)):
+        known = seen[:, number]
+        spread = run_spread(known[reruns], kind.least)
+        most = drift(values, floors(known, kind.least), kind.allowance, spread)
+        few = outliers(values, known, kind.least, kind.allowance)
+        tests += [Test(number, False, most.times, most.p_value), Test(number, True, few.times, few.p_value)]
+    return tuple(tests)
 
 
-def _broken(found: Distances, tests: Sequence[Drift]) -> str:
+def largest(tests: Sequence[Test]) -> float:
+    """The largest drift of most prompts, in units of its floor."""
+    return max(test.times for test in tests if not test.few)
+
+
+def _broken(found: Distances, tests: Sequence[Test]) -> str:
     """Why the engine's numbers are beyond any doubt wrong; empty where they are not."""
     if found.odd:
         return f"{found.odd} positions hold something that is not a number"
-    for kind, values, test in zip(KINDS, found.values, tests, strict=True):
-        nats = level(values)
-        if kind.measure == "kl" and nats >= BROKEN_NATS and test.times >= BROKEN_TIMES:
+    for test in tests:
+        kind, nats = KINDS[test.kind], level(found.values[test.kind])
+        if test.few or kind.measure != "kl":
+            continue
+        if nats >= BROKEN_NATS and test.times >= BROKEN_TIMES:
             return f"a divergence of {nats:.2g} nat a token in {kind.path}, which no rounding explains"
     return ""
 

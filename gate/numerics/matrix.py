@@ -11,7 +11,7 @@ import numpy as np
 from gate.errors import MeasurementError, UsageError
 from gate.model import Frozen
 from gate.numerics.collect import Taken, equal_positions, take
-from gate.numerics.compare import KINDS, distances, tests_of
+from gate.numerics.compare import KINDS, distances, largest, tests_of
 from gate.numerics.store import Healthy, load
 from gate.outputs import Outputs
 from gate.plan import plan_collection
@@ -161,7 +161,7 @@ def _pair(first: Taken, second: Taken, healthy: Sequence[Healthy]) -> Pair:
         second=second.name,
         divergence={path: value for measure, path, value in named if measure == "kl"},
         shift={path: value for measure, path, value in named if measure == "shift"},
-        times=max(test.times for test in tests_of(found, healthy)),
+        times=largest(tests_of(found, healthy)),
         flips=found.flips,
         positions=found.positions,
         agreement=float(np.nan_to_num(found.agreement)),

@@ -49,13 +49,21 @@ class Trial(Frozen):
 
 
 class Selftest(Frozen):
-    """A whole drill. `healthy_shift`: the largest mean shift of a healthy variant, in nats."""
+    """A whole drill, or what is done of it.
+
+    `healthy_shift`: the largest mean shift of a healthy variant, in nats. `pending`: what was not done.
+    `probe_seconds`: middle and longest of the probes at full concurrency, beyond serving; `load`: the
+    machine's largest load average meanwhile.
+    """
 
     created: str
     machine: str
     engine: str
     healthy_shift: float
     trials: tuple[Trial, ...]
+    pending: tuple[str, ...] = ()
+    probe_seconds: tuple[float, float] = (0.0, 0.0)
+    load: float = 0.0
 
     @property
     def missed(self) -> tuple[Trial, ...]:
@@ -79,8 +87,8 @@ class Selftest(Frozen):
 
     @property
     def passed(self) -> bool:
-        """Whether this gate can fail, and fails nothing healthy."""
-        return not (self.missed or self.false_alarms)
+        """Whether this gate can fail, and fails nothing healthy; only a whole drill shows that."""
+        return not (self.missed or self.false_alarms or self.pending)
 
 
 def ratio(trial: Trial, drill: Selftest) -> float:
@@ -96,6 +104,7 @@ def render(drill: Selftest) -> str:
     harmful = [trial for trial in faults if ratio(trial, drill) >= HARMFUL]
     missed = ", ".join(trial.name for trial in drill.missed)
     alarms = ", ".join(trial.name for trial in drill.false_alarms)
+    middle, longest = drill.probe_seconds
     lines = [
         "# Can this gate fail?",
         "",
@@ -105,6 +114,10 @@ def render(drill: Selftest) -> str:
         f"at least {HARMFUL:g} times as much as healthy variants do ({drill.healthy_shift:.3f} nat).",
         f"Missed of those: {missed or 'none'}.",
         f"False alarms on {len(healthy)} healthy variants: {alarms or 'none'}.",
+        *([f"**Not done: {', '.join(drill.pending)}.**"] if drill.pending else []),
+        "",
+        f"A probe took {middle:.1f} s, at most {longest:.1f} s, beyond serving.",
+        f"Load average of the machine: up to {drill.load:.1f}.",
         "",
         "- Shift: mean |difference of a log-probability|, in units of the largest healthy one.",
         "- Probe: drift in units of the noise floor, and p: against the floor of all healthy variants, and",
@@ -142,7 +155,8 @@ def _probe(numerics: Numerics | None) -> str:
         return ""
     times = "" if numerics.times is None else f" {_short(numerics.times)}x"
     p = "" if numerics.p_value is None else f", p {numerics.p_value:.1g}"
-    where = f" in {numerics.path}" if numerics.path and numerics.state != "unchanged" else ""
+    few = " a few prompts" if numerics.few else ""
+    where = f"{few} in {numerics.path}" if numerics.path and numerics.state != "unchanged" else ""
     return f"{numerics.state}{where}{times}{p}"
 
 

@@ -17,17 +17,23 @@ SCHEMA: Final = "vllm-eval-gate/probe/1"
 REMAKE: Final = "make it again with `gate baseline probe`"
 
 
+HealthyKind = Literal["rerun", "variant"]
+
+
 class Healthy(Frozen):
     """One more probe of an engine that was declared healthy, against the stored one.
 
-    `values` (4, n): see `gate.numerics.compare.Distances`; None where a prompt says nothing. `equal` of
-    `positions` were the same, bit for bit, in everything that HTTP shows.
+    `kind`: a `rerun` of the same cell, whose runs show how much runs differ; or a `variant`, another
+    arithmetic. `values` (4, n): see `gate.numerics.compare.Distances`; None where a prompt says nothing.
+    `equal` of `positions` were the same, bit for bit, in everything that HTTP shows; 0 of 0 where that was
+    not looked at.
     """
 
     name: str
+    kind: HealthyKind = "rerun"
     values: tuple[tuple[float | None, ...], ...]
-    equal: int = Field(ge=0)
-    positions: int = Field(ge=0)
+    equal: int = Field(default=0, ge=0)
+    positions: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _is_whole(self) -> Healthy:

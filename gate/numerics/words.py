@@ -15,7 +15,8 @@ def numerics_line(numerics: Numerics) -> str:
     if numerics.state == "unchanged":
         return f"numerics unchanged: {said}"
     uncalibrated = "" if numerics.calibrated else "; the floor is not calibrated on this arch"
-    return f"numerics changed in {numerics.path}: {said}{_worst(numerics)}{_tokens(numerics)}{uncalibrated}"
+    where = f"a few prompts ({numerics.path})" if numerics.few else numerics.path
+    return f"numerics changed in {where}: {said}{_worst(numerics)}{_tokens(numerics)}{uncalibrated}"
 
 
 def outcome_line(verdict: Verdict, numerics: Numerics) -> str:

@@ -30,6 +30,12 @@ ones does not show the largest there will be."""
 
 SHIFT_ALLOWANCE: Final = math.sqrt(KL_ALLOWANCE)
 
+RUN_SPREAD: Final = 0.1
+"""Healthy runs as wholes are taken to differ by a tenth, as long as few of them show by how much they do."""
+
+RUN_SPREAD_WEIGHT: Final = 4
+"""... which counts as much as five runs that were seen."""
+
 FEWEST_PROMPTS: Final = 3
 _TINIEST: Final = 1e-7
 
@@ -67,12 +73,31 @@ class Rows(NamedTuple):
         return Rows(self.token[part], self.logprob[part], self.top_ids[part], self.top_logprobs[part])
 
 
+class RunSpread(NamedTuple):
+    """How much the noise of healthy runs differs from run to run.
+
+    Args:
+        variance: of the logarithm of a run's level.
+        degrees: of freedom behind it.
+        runs: how many comparisons the floor is made of; 0 where it is declared, not estimated.
+    """
+
+    variance: float
+    degrees: int
+    runs: int
+
+    @property
+    def of_a_new_run(self) -> float:
+        """Variance of a new run's log level about that of the floor."""
+        return self.variance * (1 + 1 / self.runs if self.runs else 1)
+
+
 class Drift(NamedTuple):
     """How far values of one kind are from their noise.
 
     Args:
         times: the middle of the values in units of their noise floor: 1 is as large as noise gets.
-        p_value: one-sided, in [1e-12, 1], that they are no more than `ALLOWANCE` times the floor; 1 where
+        p_value: one-sided, in [1e-12, 1], that they are no more than an allowance times the floor; 1 where
             fewer than three prompts say anything.
         prompts: how many prompts the test rests on.
     """
@@ -102,11 +127,12 @@ def divergence(ours: Rows, theirs: Rows) -> Floats:
     shared = ours.top_ids[:, :, None] == theirs.top_ids[:, None, :]
     p, p_rest, p_hidden = _buckets(ours.top_logprobs, hidden=~shared.any(axis=1))
     q, q_rest, q_hidden = _buckets(theirs.top_logprobs, hidden=~shared.any(axis=2))
-    both = np.where(shared, _ratio(p[:, :, None], q[:, None, :]), 0.0).sum(axis=(1, 2))
-    only_ours = np.where(~shared.any(axis=2), _ratio(p, q_hidden[:, None]), 0.0).sum(axis=1)
+    # A token that both list is at one place of their list.
+    their_q = np.where(shared.any(axis=2), np.einsum("tij,tj->ti", shared, q), q_hidden[:, None])
+    ours_listed = _ratio(p, their_q).sum(axis=1)
     # Of tokens that only they list, each has our `p_hidden` and their own q.
     only_theirs = np.where(~shared.any(axis=1), _ratio(p_hidden[:, None], q), 0.0).sum(axis=1)
-    total: Floats = both + only_ours + only_theirs + _ratio(p_rest, q_rest)
+    total: Floats = ours_listed + only_theirs + _ratio(p_rest, q_rest)
     return np.maximum(total, 0.0)
 
 
@@ -162,30 +188,46 @@ def floors(healthy: ArrayLike, least: float) -> Floats:
         StatisticsError: `least` is not positive, or the shape is another.
     """
     given = np.asarray(healthy, np.float64)
-    if not least > 0 or given.ndim != 2:  # noqa: PLR2004 - (R, n)
-        raise StatisticsError(
-            "noise floors need comparisons of shape (R, n) and a least value above 0",
-            hint="give at least one comparison of a build with itself",
-        )
-    if not given.shape[0]:
-        return np.full(given.shape[1], least)
-    known = ~np.isnan(given)
-    mean = np.where(known, given, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    lowest: Floats = np.maximum(mean, least)
-    return lowest * max(1.0, *(level(row / lowest) for row in given))
+    lowest = mean_floors(given, least)
+    return lowest * max([1.0, *(level(row / lowest) for row in given)])
 
 
-def drift(values: ArrayLike, floor: ArrayLike, allowance: float) -> Drift:
+def run_spread(reruns: ArrayLike, least: float) -> RunSpread:
+    """How much healthy reruns, shape (R, n), differ from each other as wholes.
+
+    A run's level l, in units of the mean of all, counts as 2 log((l + 1) / 2): near 1 that is log l, and runs
+    far below the least floor do not differ. The variance of a handful says little, so it is pooled with
+    `RUN_SPREAD` as if `RUN_SPREAD_WEIGHT` degrees of freedom stood behind that (the moderated variance of
+    Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3:3).
+
+    Raises:
+        StatisticsError: as `floors`.
+    """
+    given = np.asarray(reruns, np.float64)
+    lowest = mean_floors(given, least)
+    levels = np.array([2 * math.log((level(row / lowest) + 1) / 2) for row in given])
+    seen = max(len(given) - 1, 0)
+    squares = float(((levels - levels.mean()) ** 2).sum()) if seen else 0.0
+    degrees = RUN_SPREAD_WEIGHT + seen
+    return RunSpread((RUN_SPREAD_WEIGHT * RUN_SPREAD**2 + squares) / degrees, degrees, len(given))
+
+
+def drift(values: ArrayLike, floor: ArrayLike, allowance: float, spread: RunSpread) -> Drift:
     """Are `values`, one a prompt, more than `allowance` times their noise? One-sided t over prompts.
 
     With r_i = value / (allowance x floor), x_i = log((r_i + 1) / 2) is 0 for a prompt at what is allowed, and
     grows like the logarithm of the drift. It is bounded below by -log 2: a few prompts that did not move
     at all cannot hide many that did, nor skew t to the left, which would cost false alarms.
 
+    All prompts of a run may be louder together, which prompts cannot show: the variance of the mean is
+    s_x^2 / n plus that of a new run's level, and t has the degrees of freedom of the sum (Satterthwaite 1946,
+    Biometrics Bulletin 2:110).
+
     Args:
         values: shape (n,), not negative; NaN where a prompt says nothing.
         floor: shape (n,), positive.
         allowance: how many floors are no alarm.
+        spread: between healthy runs.
 
     Raises:
         StatisticsError: a floor is not positive.
@@ -197,10 +239,27 @@ def drift(values: ArrayLike, floor: ArrayLike, allowance: float) -> Drift:
     if ratio.size < FEWEST_PROMPTS:
         return Drift(level(ratio), 1.0, ratio.size)
     x = np.log((ratio / allowance + 1) / 2)
-    mean, error = float(x.mean()), float(x.std(ddof=1)) / math.sqrt(x.size)
-    certain = P_FLOOR if mean > 0 else 1.0
-    p = float(stdtr(x.size - 1, -mean / error)) if error else certain
+    within, between = float(x.var(ddof=1)) / x.size, spread.of_a_new_run
+    degrees = (within + between) ** 2 / (within**2 / (x.size - 1) + between**2 / spread.degrees)
+    p = float(stdtr(degrees, -float(x.mean()) / math.sqrt(within + between)))
     return Drift(level(ratio), min(max(p, P_FLOOR), 1.0), ratio.size)
+
+
+def mean_floors(given: Floats, least: float) -> Floats:
+    """The mean of each prompt over comparisons (R, n), at least `least`.
+
+    Raises:
+        StatisticsError: as `floors`.
+    """
+    if not least > 0 or given.ndim != 2:  # noqa: PLR2004 - (R, n)
+        raise StatisticsError(
+            "noise floors need comparisons of shape (R, n) and a least value above 0",
+            hint="give at least one comparison of a build with itself",
+        )
+    known = ~np.isnan(given)
+    mean = np.where(known, given, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    lowest: Floats = np.maximum(mean, least)
+    return lowest
 
 
 def _buckets(logprobs: Floats, hidden: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:

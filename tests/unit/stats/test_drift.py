@@ -23,9 +23,12 @@ from gate.stats.drift import (
     flips,
     floors,
     level,
+    run_spread,
     shift,
 )
 
+DECLARED = run_spread(np.zeros((0, 32)), KL_FLOOR)
+MANY_ALIKE = run_spread(np.zeros((40, 32)), KL_FLOOR)
 VALUES = st.lists(st.floats(0, 1e3, allow_subnormal=False), min_size=1, max_size=40)
 
 
@@ -147,8 +150,9 @@ def test_no_healthy_comparison_exceeds_the_floor_that_it_made(comparisons, promp
     noise = floors(healthy, KL_FLOOR)
     assert (noise >= KL_FLOOR).all()
     for row in healthy:
-        assert drift(row, noise, 1.5).times <= 1 + 1e-6
-        assert drift(row, noise, 1.5).p_value > 0.001
+        found = drift(row, noise, 1.5, run_spread(healthy, KL_FLOOR))
+        assert found.times <= 1 + 1e-6
+        assert found.p_value > 0.001
 
 
 def test_a_prompt_that_says_nothing_in_one_comparison_still_has_a_floor():
@@ -159,16 +163,17 @@ def test_a_floor_of_zero_is_refused():
     with pytest.raises(StatisticsError, match="least value above 0"):
         floors(np.zeros((1, 3)), 0.0)
     with pytest.raises(StatisticsError, match="not positive"):
-        drift([0.1, 0.1, 0.1], [0.1, 0.0, 0.1], 1.5)
+        drift([0.1, 0.1, 0.1], [0.1, 0.0, 0.1], 1.5, DECLARED)
 
 
 def test_an_engine_that_repeats_itself_bit_for_bit_does_not_alarm():
-    found = drift(np.zeros(32), np.full(32, KL_FLOOR), 1.5)
-    assert (found.times, found.p_value) == (0.0, 1.0)
+    found = drift(np.zeros(32), np.full(32, KL_FLOOR), 1.5, DECLARED)
+    assert found.times == 0
+    assert found.p_value > 0.99
 
 
 def test_the_same_drift_everywhere_alarms_and_its_p_stays_above_zero():
-    found = drift(np.full(32, 40 * SHIFT_FLOOR), np.full(32, SHIFT_FLOOR), 1.5)
+    found = drift(np.full(32, 40 * SHIFT_FLOOR), np.full(32, SHIFT_FLOOR), 1.5, MANY_ALIKE)
     assert found.times == pytest.approx(40)
     assert found.p_value == 1e-12
 
@@ -177,12 +182,49 @@ def test_four_times_the_floor_alarms_whatever_single_prompts_do():
     rng = np.random.default_rng(3)
     values = 4 * KL_FLOOR * rng.lognormal(0, 0.5, 32)
     values[:3] = 0.0
-    assert drift(values, np.full(32, KL_FLOOR), 1.5).p_value < 1e-4
+    assert drift(values, np.full(32, KL_FLOOR), 1.5, MANY_ALIKE).p_value < 1e-4
 
 
 def test_too_few_prompts_prove_nothing():
-    assert drift([9.0] * (FEWEST_PROMPTS - 1), [KL_FLOOR] * (FEWEST_PROMPTS - 1), 1.5).p_value == 1
-    assert drift([9.0, 9.0, math.nan, math.nan], [KL_FLOOR] * 4, 1.5).prompts == 2
+    assert drift([9.0] * (FEWEST_PROMPTS - 1), [KL_FLOOR] * (FEWEST_PROMPTS - 1), 1.5, DECLARED).p_value == 1
+    assert drift([9.0, 9.0, math.nan, math.nan], [KL_FLOOR] * 4, 1.5, DECLARED).prompts == 2
+
+
+def test_a_run_that_is_louder_as_a_whole_is_no_drift_where_healthy_runs_are_too():
+    rng = np.random.default_rng(11)
+    loud = 20 * KL_FLOOR * np.exp(rng.normal(0, 0.8, (9, 1)) + rng.normal(0, 0.2, (9, 32)))
+    alike = 20 * KL_FLOOR * np.exp(rng.normal(0, 0.2, (9, 32)))
+    for healthy, alarms in ((loud, False), (alike, True)):
+        floor = floors(healthy, KL_FLOOR)
+        found = drift(8 * floor, floor, 1.5, run_spread(healthy, KL_FLOOR))
+        assert (found.p_value < 0.001) is alarms
+
+
+def test_what_few_runs_show_of_their_spread_is_pooled_with_what_is_taken_for_granted():
+    assert run_spread(np.zeros((0, 5)), KL_FLOOR) == pytest.approx((0.01, 4, 0))
+    assert run_spread(np.full((1, 5), 3.0), KL_FLOOR) == pytest.approx((0.01, 4, 1))
+    assert run_spread(np.zeros((5, 5)), KL_FLOOR) == pytest.approx((0.005, 8, 5))
+    two = run_spread(np.outer([0.5, 1.5], np.ones(5)), KL_FLOOR)
+    squares = (2 * math.log(0.75) - 2 * math.log(1.25)) ** 2 / 2
+    assert two == pytest.approx(((0.04 + squares) / 5, 5, 2), rel=1e-6)
+
+
+@given(st.integers(2, 12), st.floats(0, 1), st.integers(0, 2**32))
+def test_the_more_healthy_runs_differ_the_less_is_a_drift(runs, more, seed):
+    rng = np.random.default_rng(seed)
+    prompts, between = rng.lognormal(0, 0.2, 20), rng.standard_normal((runs, 1))
+    calm, wild = (np.exp(size * between) * prompts for size in (0.1, 0.1 + more))
+    floor, seen = np.full(20, 1.0), 6 * rng.lognormal(0, 0.3, 20)
+    found = [drift(seen, floor, 1.5, run_spread(h, 0.001)).p_value for h in (calm, wild)]
+    assert found[0] <= found[1] * (1 + 1e-9)
+
+
+def test_against_an_oracle_where_runs_do_not_differ_it_is_the_t_test_over_prompts():
+    values = KL_FLOOR * np.random.default_rng(2).lognormal(0.8, 0.4, 32)
+    none = DECLARED._replace(variance=1e-18)
+    x = np.log((values / KL_FLOOR / 1.5 + 1) / 2)
+    oracle = scipy_stats.ttest_1samp(x, 0, alternative="greater").pvalue
+    assert drift(values, np.full(32, KL_FLOOR), 1.5, none).p_value == pytest.approx(oracle, rel=1e-6)
 
 
 SMALL = World(prompts=12, tokens=6, vocabulary=16, top=8)
@@ -190,9 +232,13 @@ SMALL = World(prompts=12, tokens=6, vocabulary=16, top=8)
 
 def test_a_thousand_probes_of_a_healthy_engine_raise_no_alarm_where_a_test_over_tokens_raises_hundreds():
     alarms, over_tokens = simulate(SMALL, probes=1000, seed=1)
-    assert alarms <= 0.001
+    assert alarms <= 1
     assert over_tokens > 0.1
 
 
 def test_an_engine_three_times_as_noisy_is_caught():
-    assert simulate(World(harm=2.0), probes=10, seed=1)[0] == 1
+    assert simulate(World(harm=2.0, run_spread=0.03), probes=10, seed=1)[0] == 10
+
+
+def test_eight_of_32_prompts_thirty_times_as_noisy_are_caught():
+    assert simulate(World(harm=29.0, harmed=8), probes=10, seed=1)[0] == 10
