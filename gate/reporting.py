@@ -107,7 +107,7 @@ def write_page(source: Path, page: Path) -> None:
     """Write report.html from a report.json.
 
     Raises:
-        UsageError: `source` is no report of this version; matplotlib is missing; `page` cannot be written.
+        UsageError: `source` is no report of this version; `page` cannot be written.
     """
     data = read_bytes(source, limit=REPORT_LIMIT, error=UsageError)
     try:

@@ -14,7 +14,7 @@ def report(
     ],
     html: Annotated[Path, typer.Option(help="where the page goes")] = Path("report.html"),
 ) -> None:
-    """Write a report as one self-contained page, with charts; needs the extra `plot`."""
+    """Write a report as one self-contained page, with charts."""
     from gate.reporting import write_page
 
     write_page(source, html)

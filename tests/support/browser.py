@@ -31,6 +31,7 @@ _FONTS: Final = (
     '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">'
     "<fontconfig><dir>{folder}/fonts</dir><cachedir>{folder}/fonts-cache</cachedir></fontconfig>"
 )
+_MILLISECONDS: Final = 120_000  # a machine may be busy
 _SERIOUS: Final = ("serious", "critical")
 
 
@@ -108,6 +109,7 @@ class Watched:
     def __init__(self, browser: Browser, file: Path, **look: Any) -> None:
         self._context = browser.new_context(**look)
         self.page: Page = self._context.new_page()
+        self.page.set_default_timeout(_MILLISECONDS)
         self.faults: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda said: self._note(said.type, said.text))

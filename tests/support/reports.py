@@ -3,7 +3,20 @@
 Figures are those of GPQA diamond (198 questions, 32 baseline repeats, margin 3 points, budget 21 repeats).
 """
 
-from gate.model import Cell, CellResult, Evidence, EvidenceCheck, GateReport, Look, Verdict
+from gate.model import (
+    Cell,
+    CellResult,
+    Changes,
+    Evidence,
+    EvidenceCheck,
+    GateReport,
+    GroupChange,
+    Look,
+    Numerics,
+    QuestionChange,
+    Shift,
+    Verdict,
+)
 
 CONFIG = "gpt-oss-20b-rocm-mxfp4-fp8"
 SHA = "3f9c2b7a1d4e5f60718293a4b5c6d7e8f9012345"
@@ -53,6 +66,65 @@ def _checks(evidence: Evidence, **expected: str) -> tuple[EvidenceCheck, ...]:
     )
 
 
+def _changed(lost: int, gained: int, drop: float, *questions: QuestionChange) -> Changes:
+    """Groups of GPQA diamond's sizes, each `drop` below its baseline or a little less."""
+    groups = (("Biology", 19, 0.661), ("Chemistry", 93, 0.498), ("Physics", 86, 0.657))
+    return Changes(
+        lost=lost,
+        gained=gained,
+        questions=questions,
+        groups=tuple(
+            GroupChange(name=name, questions=q, before=was, after=was - drop * q / 100, error=0.13 / q**0.5)
+            for name, q, was in groups
+        ),
+        invalid=Shift(before=0.011, after=0.026, p_value=0.0004),
+        tokens=Shift(before=1412.6, after=1466.2, p_value=0.00002),
+        finish={"stop": Shift(before=0.989, after=0.981), "length": Shift(before=0.011, after=0.019)},
+    )
+
+
+def detailed() -> CellResult:
+    """A regression of which everything is known that a report can say."""
+    return regressed().model_copy(
+        update={
+            "looks": tuple(
+                _look(
+                    passes,
+                    -0.042 + 0.02 / (passes + 1) ** 2,
+                    (3.62 * (passes / 8) ** 0.45, 4.4 - 1.2 * (passes / 8) ** 0.5),
+                    (-1.1 * (passes / 8) ** 0.5, 3.9 - 1.2 * (passes / 8) ** 0.5),
+                )
+                for passes in (1 / 3, 2 / 3, *range(1, 9))
+            ),
+            "samples_used": 8 * QUESTIONS,
+            "old_rule_minimum": 0.518,
+            "numerics": Numerics(
+                state="changed",
+                times=2.4,
+                p_value=0.0003,
+                path="decode",
+                shift=0.021,
+                flips=31,
+                positions=1024,
+            ),
+            "changes": _changed(
+                9,
+                2,
+                0.045,
+                QuestionChange(question="0a1b2c3d4e5f", before=1.0, after=0.125, broken=True),
+                QuestionChange(question="5f4e3d2c1b0a", before=0.75, after=0.25, broken=False),
+            ),
+            "provenance_differences": {
+                "commit": (SHA, "9" * 40),
+                "engine_version": ("0.32.1.dev7+g1a2b3c4", "0.32.0"),
+                "aiter": ("0.1.9", "0.1.7"),
+                "date": ("2026-11-23T20:58:11+00:00", "2026-10-02T04:11:45+00:00"),
+            },
+            "notes": ("answers changed length by +3.8% (p = 2e-05)",),
+        }
+    )
+
+
 def passed(config: str = CONFIG, backend: str = "aiter", arch: str = "gfx950") -> CellResult:
     """No change; a drop of 3 points or more is ruled out after 12 of 21 repeats."""
     return CellResult(
@@ -72,6 +144,8 @@ def passed(config: str = CONFIG, backend: str = "aiter", arch: str = "gfx950") -
         seconds=1284,
         gpu_minutes=21.4,
         invalid_rate=0.0131,
+        old_rule_minimum=0.518,
+        changes=_changed(3, 4, 0.002),
         looks=(
             _look(1 / 3, -0.011, (0.29, 4.27), (0.51, 3.87)),
             _look(12, -0.0027, (0.31, 2.94), (2.71, 2.33)),

@@ -1,9 +1,14 @@
-"""report.html in a real Chromium: nothing complains, nothing is fetched, and it can be used."""
+"""report.html in a real Chromium: nothing complains, nothing is fetched, and it can be used.
+
+`opened` (conftest.py) holds every page of every test to silence on the console and to no request but its own.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
+from time import process_time
 
 import pytest
+from playwright.sync_api import Page
 
 from gate.report.html import render_html
 from tests.support import reports
@@ -13,48 +18,119 @@ Open = Callable[..., Watched]
 LOOKS = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
+    "narrow": {"viewport": {"width": 360, "height": 740}},
     "wide": {"viewport": {"width": 1600, "height": 1000}},
 }
 ROWS = "#table tbody tr:not([hidden])"
+TRITON = "gfx950--gpt-oss-20b-rocm-mxfp4-fp8--triton"
+CELLS = 5_000
+RENDER_CPU_SECONDS = 40  # 8 to 9 s on a quiet machine
+READY_SECONDS = 20  # 1 to 2 s
+ANSWER_SECONDS = 3  # about .2 s
 
 
 @pytest.fixture(scope="module")
 def report_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cell of each verdict, and everything that can be said about the first."""
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(render_html(reports.all_six()))
+    path.write_text(render_html(reports.report_of(reports.detailed(), *reports.all_six().cells[1:])))
     return path
+
+
+def ready(page: Page) -> Page:
+    page.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
+    return page
+
+
+def names(page: Page) -> list[str]:
+    return page.locator(f"{ROWS} td:first-child").all_inner_texts()
 
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_it_renders_without_a_serious_accessibility_fault(opened: Open, report_page: Path, look: str):
     watched = opened(report_page, **LOOKS[look])
-    assert watched.page.locator(ROWS).count() == len(reports.all_six().cells)
+    page = ready(watched.page)
+    assert page.locator(ROWS).count() == len(reports.all_six().cells)
     watched.keep(f"report-{look}", full_page=True)
     assert watched.accessibility_faults() == []
-    overflow = watched.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert overflow <= 0, f"{overflow} pixels to the side"
 
 
-def test_typing_filters_the_cells_by_keyboard(opened: Open, report_page: Path):
-    page = opened(report_page).page
+def test_the_forest_plot_has_the_interval_of_every_cell_with_a_difference(opened: Open, report_page: Path):
+    page = ready(opened(report_page).page)
+    forest = page.locator("#forest svg")
+    assert forest.get_attribute("aria-label") == (
+        "Difference from the baseline with its 95 % interval, 3 cells"
+    )
+    lines = forest.evaluate(
+        """svg => [...svg.querySelectorAll("line")].map(line => [
+          line.getAttribute("stroke") ?? line.parentNode.getAttribute("stroke"),
+          line.x1.baseVal.value, line.x2.baseVal.value])"""
+    )
+    at = {colour: (left, right) for colour, left, right in lines}
+    point = (at["var(--ink)"][0] - at["var(--quiet)"][0]) / 3  # from zero to the margin
+    for colour, cell in (("var(--bad)", reports.detailed()), ("var(--good)", reports.passed())):
+        ends = [(x - at["var(--ink)"][0]) / point / 100 for x in at[colour]]
+        assert ends == pytest.approx(cell.interval, abs=0.0005)
+
+
+def test_an_open_cell_shows_both_tests_its_groups_and_its_numerics(opened: Open, report_page: Path):
+    page = ready(opened(report_page).page)
+    charts = page.locator(f"[id='{TRITON}'] [data-chart] svg")
+    said = [charts.nth(i).get_attribute("aria-label") for i in range(charts.count())]
+    assert [text.partition(":")[0] for text in said] == [
+        "Sign of a drop after each look, and the boundary",
+        "Sign that less than the margin was lost after each look, and the boundary",
+        "Score by question group",
+        "The log-probabilities moved 2.40 times as far as between healthy runs",
+    ]
+    assert "3.62 of 3.20 needed at 1584 samples" in said[0]
+
+
+def test_a_closed_cell_is_drawn_when_it_is_opened_by_keyboard(opened: Open, report_page: Path):
+    page = ready(opened(report_page).page)
+    cell = page.locator(f"[id='{TRITON.replace('triton', 'emulation')}']")
+    assert cell.locator("svg[role=img]").count() == 0
+    cell.locator("summary").first.focus()
+    page.keyboard.press("Enter")
+    cell.locator("svg[role=img]").first.wait_for(state="visible")
+
+
+def test_charts_fit_their_place_again_when_the_window_is_narrowed(opened: Open, report_page: Path):
+    page = ready(opened(report_page, viewport={"width": 1200, "height": 800}).page)
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.wait_for_function("document.querySelector('#forest svg').getAttribute('width') < 400")
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_typing_filters_table_forest_and_sections(opened: Open, report_page: Path):
+    page = ready(opened(report_page).page)
     page.locator("#filter").focus()
     page.keyboard.type("triton gfx950")
-    assert page.locator(ROWS).count() == 1
-    assert "triton" in page.locator(ROWS).inner_text()
+    assert names(page) == ["gfx950/gpt-oss-20b-rocm-mxfp4-fp8/triton"]
     assert page.locator("#shown").inner_text() == "1 of 6 cells"
+    assert "1 cells" in page.locator("#forest svg").get_attribute("aria-label")
+    assert page.locator("details.cell:visible").count() == 1
+    page.locator("#filter").fill("nothing like it")
+    assert page.locator("#shown").inner_text() == "0 of 6 cells"
+    assert page.locator("#forest").inner_text() == "None of these cells has a difference."
 
 
-def test_choosing_a_verdict_shows_its_cells_only(opened: Open, report_page: Path):
-    page = opened(report_page).page
-    page.locator("#verdict").select_option("regression")
-    assert page.locator(ROWS).count() == 1
+def test_choosing_a_verdict_by_keyboard_shows_its_cells_only(opened: Open, report_page: Path):
+    page = ready(opened(report_page).page)
+    page.locator("#verdict").focus()
+    page.keyboard.type("regression")
+    page.wait_for_function(f"document.querySelectorAll('{ROWS}').length === 1")
     page.locator("#verdict").select_option("")
     assert page.locator(ROWS).count() == 6
 
 
 @pytest.mark.parametrize("by", ["mouse", "keyboard"])
-def test_a_heading_sorts_the_cells_up_and_down(opened: Open, report_page: Path, by: str):
-    page = opened(report_page).page
+def test_a_heading_sorts_up_and_down_and_what_has_no_value_comes_last(
+    opened: Open, report_page: Path, by: str
+):
+    page = ready(opened(report_page).page)
     button = page.get_by_role("button", name="Difference")
 
     def press() -> list[str]:
@@ -63,9 +139,78 @@ def test_a_heading_sorts_the_cells_up_and_down(opened: Open, report_page: Path, 
         else:
             button.focus()
             page.keyboard.press("Enter")
-        return [text.split("\t")[0] for text in page.locator(ROWS).all_inner_texts()]
+        return [name.rpartition("/")[2] for name in names(page)[:3]]
 
-    up, down = press(), press()
-    assert "triton" in up[0]
-    assert "triton" not in down[0]
+    assert press() == ["triton", "emulation", "aiter"]
+    assert press() == ["aiter", "emulation", "triton"]
     assert page.get_by_role("columnheader", name="Difference").get_attribute("aria-sort") == "descending"
+    forest = page.locator("#forest svg").text_content()
+    assert forest.index("aiter") < forest.index("triton")
+
+
+def test_verdicts_sort_by_how_bad_they_are(opened: Open, report_page: Path):
+    page = ready(opened(report_page).page)
+    page.get_by_role("button", name="Verdict").click()
+    shown = page.locator(f"{ROWS} td:nth-child(2)").all_inner_texts()
+    assert [text.strip() for text in shown] == [
+        *("regression", "not measured", "incomparable", "inconclusive", "no baseline", "pass")
+    ]
+
+
+def test_on_paper_everything_is_open_and_no_control_is_left(opened: Open, report_page: Path):
+    watched = opened(report_page)
+    page = ready(watched.page)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details.cell:not([open])").count() == 0
+    assert page.locator("input:visible, select:visible").count() == 0
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == "rgb(255, 255, 255)"
+    watched.keep("report-print", full_page=True)
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_paper_is_white_in_the_dark_too(opened: Open, report_page: Path):
+    page = ready(opened(report_page, color_scheme="dark").page)
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("library", ["d3/dist/d3.min.js", "@observablehq/plot/dist/plot.umd.min.js"])
+def test_the_libraries_in_the_page_are_those_that_the_lock_file_pins(root: Path, library: str):
+    ours = root / "gate/report/vendor" / Path(library).name
+    assert ours.read_bytes() == (root / "node_modules" / library).read_bytes()
+
+
+def test_five_thousand_cells_are_ready_and_answer_in_time(opened: Open, tmp_path: Path):
+    before = process_time()
+    html = render_html(reports.many(CELLS, failing=150))
+    assert process_time() - before < RENDER_CPU_SECONDS
+    assert len(html) < 6_000_000
+    path = tmp_path / "report.html"
+    path.write_text(html)
+    watched = opened(path)
+    page = ready(watched.page)
+    assert page.evaluate("performance.now()") < 1000 * READY_SECONDS
+    took = page.evaluate(
+        """async () => {
+          const field = document.getElementById("filter"), times = [];
+          for (const text of ["config-01", "config-012", ""]) {
+            const start = performance.now();
+            field.value = text;
+            field.dispatchEvent(new Event("input"));
+            await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+            times.push(performance.now() - start);
+          }
+          return times;
+        }"""
+    )
+    assert max(took) < 1000 * ANSWER_SECONDS, took
+    page.get_by_role("button", name="Cell", exact=True).click()
+    assert page.locator(ROWS).count() == CELLS
+    page.locator("#filter").fill("config-4321")
+    page.locator(f"{ROWS} a").click()
+    made = page.locator("details.cell[open]:visible")
+    assert "config-4321" in made.locator("summary").first.inner_text()
+    made.locator("svg[role=img]").first.wait_for(state="visible")
+    watched.keep("report-5000")

@@ -1,0 +1,69 @@
+"use strict";
+(async () => {
+  const cells = await unpacked("cells"), list = document.getElementById("list");
+  const index = new Map(cells.map((cell, i) => [cell.id, i]));
+  const field = document.getElementById("forest"), more = document.getElementById("more");
+  const FIRST = 60;
+  let listed = [], whole = false;
+
+  /* A cell's section: in the page from the start, or made when somebody asks for it. */
+  function section(id) {
+    const there = document.getElementById(id);
+    if (there || !index.has(id)) return there;
+    const holder = document.createElement("template");
+    holder.innerHTML = cells[index.get(id)].html;
+    const made = holder.content.firstElementChild;
+    const next = [...list.children].find(other => index.get(other.id) > index.get(id));
+    list.insertBefore(made, next ?? null);
+    watch(made);
+    return made;
+  }
+  function watch(details) {
+    const cell = cells[index.get(details.id)];
+    let drawn = false;
+    const draw = () => {
+      if (drawn || !details.open) return;
+      drawn = true;
+      for (const figure of details.querySelectorAll("[data-chart]")) {
+        const { chart: what } = figure.dataset;
+        redrawn(figure, width => figure.replaceChildren(
+          what === "groups" ? groupScores(cell.groups, width) : what === "numerics" ? numericsBar(cell.times, width) : course(cell, what, width)));
+      }
+    };
+    details.addEventListener("toggle", draw);
+    draw();
+  }
+  function reveal() {
+    const details = section(decodeURIComponent(location.hash.slice(1)));
+    if (!(details instanceof HTMLDetailsElement)) return;
+    details.hidden = false;
+    details.open = true;
+    details.scrollIntoView();
+    details.querySelector("summary").focus({ preventScroll: true });
+  }
+  function drawForest() {
+    if (!field) return;
+    const told = listed.map(id => cells[index.get(id)]).filter(cell => cell.difference !== null);
+    const shown = whole ? told : told.slice(0, FIRST);
+    const width = field.clientWidth - 16;
+    field.replaceChildren(shown.length ? forest(shown, width) : "None of these cells has a difference.");
+    more.hidden = shown.length === told.length;
+    more.textContent = `Draw all ${told.length.toLocaleString("en")} cells`;
+  }
+  interactiveTable(document.getElementById("table"), {
+    text: document.getElementById("filter"), choice: document.getElementById("verdict"), shown: document.getElementById("shown"),
+    changed: rows => {
+      listed = rows.map(row => row.dataset.cell);
+      const kept = new Set(listed);
+      for (const details of list.children) details.hidden = !kept.has(details.id);
+      drawForest();
+    },
+  });
+  more?.addEventListener("click", () => { whole = true; drawForest(); });
+  if (field) redrawn(field, drawForest);
+  [...list.children].forEach(watch);
+  addEventListener("hashchange", reveal);
+  reveal();
+  addEventListener("beforeprint", () => { for (const details of list.children) if (!details.hidden) details.open = true; });
+  document.documentElement.dataset.ready = "true";
+})();

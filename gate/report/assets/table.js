@@ -1,0 +1,55 @@
+/* One table to sort by its headings and to filter; `changed` is told the rows that are shown, in their order. */
+function interactiveTable(table, { text, choice, shown, changed }) {
+  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+  const all = [...body.rows].map(row => ({ row, said: row.textContent.toLowerCase(), kind: row.dataset.kind ?? "" }));
+  let order = all;
+  const key = (entry, column) => {
+    const cell = entry.row.cells[column], value = cell.dataset.key ?? cell.textContent.trim();
+    return value === "" ? null : isNaN(value) ? value : Number(value);
+  };
+  const collator = new Intl.Collator("en", { numeric: true });
+  const compare = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : collator.compare(a, b);
+  function filter() {
+    const words = text.value.toLowerCase().split(/\s+/).filter(Boolean), kind = choice?.value ?? "";
+    const matching = order.filter(entry => (!kind || entry.kind === kind) && words.every(word => entry.said.includes(word)));
+    const visible = new Set(matching);
+    for (const entry of all) if (entry.row.hidden === visible.has(entry)) entry.row.hidden = !visible.has(entry);
+    const [number, total] = [matching.length, all.length].map(count => count.toLocaleString("en"));
+    shown.textContent = number === total ? `${total} cells` : `${number} of ${total} cells`;
+    changed(matching.map(entry => entry.row));
+  }
+  function sort(column) {
+    const up = heads[column].getAttribute("aria-sort") !== "ascending";
+    for (const head of heads) head.removeAttribute("aria-sort");
+    heads[column].setAttribute("aria-sort", up ? "ascending" : "descending");
+    const keys = new Map(all.map(entry => [entry, key(entry, column)]));
+    order = [...all].sort((one, other) => {
+      const a = keys.get(one), b = keys.get(other);
+      if (a === null || b === null) return (a === null) - (b === null);
+      return up ? compare(a, b) : compare(b, a);
+    });
+    body.append(...order.map(entry => entry.row));
+    filter();
+  }
+  heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => sort(column)));
+  text.addEventListener("input", filter);
+  choice?.addEventListener("change", filter);
+  filter();
+}
+
+/* What was packed into the page: JSON, gzip, base64. */
+async function unpacked(id) {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), character => character.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
+
+/* Calls `draw` now, and again when the width of what it draws into has changed. */
+function redrawn(element, draw) {
+  let width = 0;
+  const again = () => {
+    const now = Math.round(element.clientWidth);
+    if (now && now !== width) { width = now; draw(now); }
+  };
+  new ResizeObserver(again).observe(element);
+  again();
+}
