@@ -75,7 +75,10 @@ def merge_records(request: MergeRequest) -> GateReport:
 
 
 def _gather(places: Sequence[Path], cells: Sequence[Cell]) -> tuple[dict[Cell, RunRecord], dict[Cell, str]]:
-    """The records by cell, and why those that cannot be used cannot; a place that is missing holds none."""
+    """The records by cell, and why those that cannot be used cannot; a place that is missing holds none.
+
+    Of two attempts at a cell none counts where one cannot be read: what it said may have been worse.
+    """
     by_name = {records.record_path(Path(), cell).name: cell for cell in cells}
     found: dict[Cell, RunRecord] = {}
     origin: dict[Cell, Path] = {}
@@ -101,7 +104,7 @@ def _gather(places: Sequence[Path], cells: Sequence[Cell]) -> tuple[dict[Cell, R
                 hint="give the records of one attempt only",
             )
         found[record.cell], origin[record.cell] = record, file
-    return found, refused
+    return {cell: record for cell, record in found.items() if cell not in refused}, refused
 
 
 def _files(place: Path) -> list[Path]:

@@ -379,7 +379,8 @@ class Reference(NamedTuple):
     samples of each question, `tokens` is their mean length. `finish` counts all Q x repeats samples.
     `sha256` is that of the baseline file's bytes. `anchor` is what slow drift is measured against, where
     something is pinned that the pool does not hold; `calibration` is what lies beside the file.
-    `provenance` is that of the newest run that counts.
+    `provenance` is that of the newest run that counts. `origins` has of every stored run its stream and when
+    it was measured, where another harness's log says so.
     """
 
     questions: tuple[str, ...]
@@ -393,6 +394,7 @@ class Reference(NamedTuple):
     anchor: Anchor | None = None
     calibration: Calibration | None = None
     provenance: Mapping[str, str] = MappingProxyType({})
+    origins: frozenset[tuple[str, str | None]] = frozenset()
 
 
 class AnchorLook(Frozen):

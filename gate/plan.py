@@ -194,7 +194,17 @@ def resumed(plan: Plan, journal: Path) -> Plan:
 
 
 def plan_confirmation(plan: Plan, *, engine: str, provenance: Mapping[str, str]) -> Plan:
-    """The plan of the base build's fresh repeats after a regression of `plan` (statistics.md, Decision)."""
+    """The plan of the base build's fresh repeats after a regression of `plan` (statistics.md, Decision).
+
+    Raises:
+        UsageError: it is the engine of `plan`, which shares every drop that it has.
+    """
+    if engine == plan.engine:
+        raise UsageError(
+            "the base build that is to confirm a drop is the build under test itself",
+            where=str(plan.spec.cell),
+            hint="name the build of the base commit with --confirm-with or --confirm-with-image",
+        )
     return replace(
         plan,
         purpose="baseline",

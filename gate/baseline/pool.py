@@ -140,6 +140,7 @@ def _pooled(baseline: Baseline, runs: tuple[BaselineRun, ...]) -> Reference:
         sha256=sha256(baseline),
         fingerprint=baseline.fingerprint,
         provenance=runs[-1].provenance,
+        origins=frozenset((run.stream, run.provenance.get("measured")) for run in baseline.runs),
     )
 
 

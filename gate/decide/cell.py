@@ -13,7 +13,7 @@ from gate.config import GateSettings
 from gate.decide.budget import Budget, fixed_budget, plan_budget, plan_fixed, plan_sequence
 from gate.decide.changes import provenance_differences
 from gate.decide.conclusion import Measured, conclude
-from gate.decide.declared import check_course, check_declared, check_declared_fixed
+from gate.decide.declared import check_course, check_declared, check_declared_fixed, check_fresh
 from gate.decide.words import count, something_else_ran
 from gate.errors import RecordError, StatisticsError
 from gate.model import Cell, CellResult, EvidenceCheck, Failure, Reference, RunRecord, Verdict
@@ -79,6 +79,7 @@ def decide_cell(
     if differences:
         return _incomparable(base, differences)
     try:
+        check_fresh(record, reference)
         if fixed_repeats is not None:
             budget = fixed_budget(reference, settings, fixed_repeats, family_size=family_size, chance=chance)
             measured = _measured_whole(record, reference, budget)

@@ -57,6 +57,27 @@ def check_declared_fixed(record: RunRecord, plan: SequencePlan) -> None:
         )
 
 
+def check_fresh(record: RunRecord, reference: Reference) -> None:
+    """Refuse a run that the baseline holds: against itself nothing was measured.
+
+    An imported run's stream is a hash of its answers. Greedy ones of an unchanged build may be the same, so
+    there only an equal time tells.
+
+    Raises:
+        RecordError: it is one of the stored runs.
+    """
+    measured = record.provenance.get("measured")
+    if record.fingerprint.temperature > 0:
+        known = record.stream in {stream for stream, _ in reference.origins}
+    else:
+        known = measured is not None and (record.stream, measured) in reference.origins
+    if known:
+        raise RecordError(
+            "is a run of the baseline that it is compared with: every answer is the same",
+            hint="import the run of the build under test, made with seeds of its own",
+        )
+
+
 def _check_kind(record: RunRecord) -> None:
     if record.purpose != "gate":
         raise RecordError("a run collected for a baseline is not a gate run", hint="use `gate baseline`")

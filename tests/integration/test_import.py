@@ -77,6 +77,15 @@ def test_a_run_is_judged_against_an_imported_baseline_from_records_alone(desk: D
     assert cell["cell"] == dict(zip(("arch", "config", "backend"), CELL.split("/"), strict=True))
 
 
+def test_the_log_that_the_baseline_was_made_from_is_no_run_of_the_build_under_test(desk: Desk):
+    assert desk.bring("baseline", "--purpose", "baseline").code == 0
+    assert desk.bring("baseline").code == 0
+    done = desk.check()
+    (cell,) = json.loads(done.out)["cells"]
+    assert (done.code, cell["verdict"]) == (4, "not_measured")
+    assert "is a run of the baseline" in cell["reason"]
+
+
 def test_without_a_baseline_the_command_that_makes_one_is_named(desk: Desk):
     assert desk.bring("healthy").code == 0
     done = desk.check()

@@ -73,6 +73,19 @@ def test_two_records_of_one_cell_are_refused(branch, jobs):
         merged(branch, jobs[0], jobs[0])
 
 
+@pytest.mark.parametrize("torn_first", [True, False])
+def test_of_a_torn_record_and_a_whole_one_of_the_same_cell_nobody_takes_the_whole_one(
+    branch, jobs, tmp_path, torn_first
+):
+    """Two attempts: which of them counts is not decided by which one can still be read."""
+    torn = tmp_path / "again" / next((jobs[1] / "records").iterdir()).name
+    torn.parent.mkdir()
+    torn.write_bytes(next((jobs[1] / "records").iterdir()).read_bytes()[:-200])
+    report = merged(branch, *([torn.parent, *jobs] if torn_first else [*jobs, torn.parent]))
+    assert verdicts(report) == {"triton": Verdict.NOT_MEASURED, "aiter": Verdict.PASS}
+    assert "cannot be used" in report.cells[0].reason
+
+
 def test_a_record_of_a_cell_that_nobody_expects_is_refused(branch, jobs, tmp_path):
     value = dumped(branch.record(branch.specs[0]))
     value["cell"]["backend"] = value["fingerprint"]["cell"]["backend"] = "other"

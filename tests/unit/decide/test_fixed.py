@@ -80,3 +80,32 @@ def test_no_record_can_claim_a_fixed_size_for_itself(world):
     result = decide_cell(record, world.reference, settings=world.settings, family_size=1)
     assert result.verdict is Verdict.NOT_MEASURED
     assert "measured under another plan" in result.reason
+
+
+MADE = "2026-11-24T10:00:00"
+
+
+@pytest.mark.parametrize(
+    ("stored", "run", "temperature", "copied"),
+    [
+        pytest.param(("s", None), {"stream": "s"}, 1.0, True, id="the same answers"),
+        pytest.param(("s", MADE), {"stream": "s"}, 1.0, True, id="the same answers at some time"),
+        pytest.param(("t", MADE), {"stream": "s"}, 1.0, False, id="other answers"),
+        pytest.param(("s", MADE), {"stream": "s", "provenance": {"measured": MADE}}, 0.0, True, id="greedy"),
+        pytest.param(("s", MADE), {"stream": "s"}, 0.0, False, id="greedy, an unchanged build"),
+        pytest.param(("s", None), {"stream": "s"}, 0.0, False, id="greedy, at a time that nobody knows"),
+    ],
+)
+def test_a_run_of_the_baseline_is_not_compared_with_itself(world, stored, run, temperature, copied):
+    """Nothing was measured by importing the baseline's own log once more; it would always pass."""
+    mark = world.fingerprint.model_copy(update={"temperature": temperature})
+    reference = world.reference._replace(fingerprint=mark, origins=frozenset({stored}))
+    repeats = 1 if temperature == 0 else REPEATS
+    whole = world.rows(len(world.plan.blocks))[:repeats]
+    size = {"max_repeats": repeats, "look_at": (repeats * len(world.questions),)}
+    record = world.record(whole, fingerprint=mark, **size, **run)
+    result = decide_cell(
+        record, reference, settings=GateSettings(margin=0.3), family_size=1, fixed_repeats=repeats
+    )
+    assert ("is a run of the baseline" in result.reason) == copied, result.reason
+    assert (result.verdict is Verdict.NOT_MEASURED) == copied
