@@ -1,7 +1,8 @@
 """Set up the embedded engine: `python -m gate.embedded.install ENV_DIR --model DIR --dataset CSV`.
 
 Makes a virtual environment with the real vLLM for CPU, the plugin that stands in for two of its
-kernels, the served checkpoint and the question file. Every step leaves a stamp: a second call
+kernels, the served checkpoint and the question file; with `--probe CONFIG` also the numerics probe of this
+machine, which rounds as no other kind does. Every step leaves a stamp: a second call
 does only what has changed. Uses the standard library alone, and never a shell.
 """
 
@@ -22,6 +23,7 @@ from gate.embedded import stamp
 from gate.embedded.distribution import install_folder, write_metadata
 from gate.embedded.steps import Finished, Runner, Stamps, Step, digest_of, failure, must, perform
 from gate.errors import GateError, UsageError
+from gate.numerics.cpu import CPUINFO, instruction_set
 
 TORCH = "2.13.0"
 TORCH_INDEX = "GATE_TORCH_INDEX"
@@ -39,6 +41,8 @@ _PACKAGE = Path(__file__).resolve().parent
 _ROOT = _PACKAGE.parents[1]
 _PLUGIN = _PACKAGE / "plugin"
 _REQUIREMENTS = _ROOT / "requirements" / "engine.txt"
+_PROMPTS = _ROOT / "gate" / "numerics" / "prompts"
+PROBED_BACKEND = "emulation"
 
 
 class Target(NamedTuple):
@@ -48,11 +52,19 @@ class Target(NamedTuple):
         environment: folder of the virtual environment.
         model: folder of the checkpoint that `vllm serve` is given.
         dataset: CSV of the questions.
+        probed: config whose numerics probe is made, too; None for none.
     """
 
     environment: Path
     model: Path
     dataset: Path
+    probed: Path | None = None
+
+    @property
+    def probe(self) -> Path:
+        """The file of the probe, beside the committed baseline."""
+        name = self.probed.stem if self.probed else ""
+        return _ROOT / "baselines" / "cpu" / name / f"{PROBED_BACKEND}.probe.json"
 
     @property
     def python(self) -> Path:
@@ -79,7 +91,10 @@ def install(target: Target, run: Runner, *, torch_index: str | None, say: Callab
     if any(not stamps.is_done(step) and not stamps.is_untouched(step) for step in engine):
         say(f"{target.environment} was interrupted or is out of date: made anew")
         stamps.forget()
-    return perform([*engine, _check_step(target, run), *_content_steps(target, run)], stamps, say)
+    steps = [*engine, _check_step(target, run), *_content_steps(target, run)]
+    if target.probed is not None:
+        steps.append(_probe_step(target, target.probed, run, steps))
+    return perform(steps, stamps, say)
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -202,6 +217,27 @@ def _content_steps(target: Target, run: Runner) -> tuple[Step, ...]:
     )
 
 
+def _probe_step(target: Target, config: Path, run: Runner, before: Sequence[Step]) -> Step:
+    """The probe of the healthy engine, made anew with the engine, the prompts, and on another kind of CPU."""
+    argv = [sys.executable, "-m", "gate", "baseline", "probe", str(config), "--backend", PROBED_BACKEND]
+    argv += ["--engine-command", str(target.environment / "bin" / "vllm"), "--arch", "cpu", "--starts", "1"]
+    argv += ["--model", str(target.model), "--dataset-path", str(target.dataset), "--quiet"]
+    argv += ["--baselines", str(_ROOT / "baselines"), "--out", str(target.model.parent / "probe")]
+    argv += ["--accepted-by", "set-up", "--reason", "made at set-up"]
+
+    def probe() -> str:
+        must("probe", argv, run, {})
+        return str(target.probe)
+
+    made_of = [config.read_text(encoding="utf-8"), instruction_set("cpu", CPUINFO)]
+    return Step(
+        "probe",
+        digest_of(*(step.digest for step in before), _PROMPTS, *made_of),
+        probe,
+        intact=target.probe.is_file,
+    )
+
+
 def run_command(argv: Sequence[str], environment: Mapping[str, str]) -> Finished:
     """The real `Runner`."""
     try:
@@ -225,8 +261,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("environment", type=Path, metavar="ENV_DIR", help="virtual environment of the engine")
     parser.add_argument("--model", type=Path, required=True, metavar="DIR", help="folder for the checkpoint")
     parser.add_argument("--dataset", type=Path, required=True, metavar="CSV", help="file for the questions")
+    parser.add_argument("--probe", type=Path, metavar="CONFIG", help="make this config's numerics probe, too")
     options = parser.parse_args(arguments)
-    target = Target(*(path.absolute() for path in (options.environment, options.model, options.dataset)))
+    environment, model, dataset = (
+        path.absolute() for path in (options.environment, options.model, options.dataset)
+    )
+    target = Target(environment, model, dataset, probed=options.probe)
 
     def say(line: str) -> None:
         print(line, flush=True)

@@ -53,7 +53,7 @@ def run_selftest(request: RunRequest, drill: Drill, say: Say) -> Selftest:
     engine = f"vLLM {bench.found.provenance().get('engine_version', 'unknown')}"
     spec = bench.specs["emulation"]
     fingerprint = first_probe(spec, bench.plan(spec).fingerprint.model_revision).fingerprint
-    notebook = Notebook(bench.outputs.root / "drill.jsonl", fingerprint, engine, drill.score_minutes)
+    notebook = Notebook(bench.outputs.root / "drill.jsonl", fingerprint, engine)
     asyncio.run(_run(bench, exercises, notebook))
     return assembled(exercises, notebook.done, engine)
 

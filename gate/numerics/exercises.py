@@ -73,7 +73,7 @@ class Drill:
 
     @property
     def exercises(self) -> tuple[Exercise, ...]:
-        """All of it: first every probe of the usual server, then the scores, then other servers."""
+        """All of it: first the probes, server by server, then the scores, which take longer."""
         done = [Exercise("baseline", "base"), Exercise("concurrency 8", "rerun", concurrency=8)]
         if self.healthy:
             for name, what in faults.HEALTHY.items():
@@ -81,12 +81,12 @@ class Drill:
         done += [Exercise(name, "fault", sabotage=name) for name in self.faults]
         done += [Exercise("after every fault", "rerun"), Exercise("concurrency 1", "rerun", concurrency=1)]
         if self.healthy:
-            done += _twice("KV cache in BF16", server=PLAIN_CACHE)
             done.append(Exercise("another server, batches of at most 8", "rerun", SMALL_BATCHES))
+            done += _twice("KV cache in BF16", server=PLAIN_CACHE)
         if self.score_minutes:
             scores = [Exercise(name, "score", sabotage=name) for name in self.faults]
             done += [*scores, *([Exercise("healthy", "score")] if self.healthy else [])]
-        return tuple(sorted(done, key=lambda one: one.server != USUAL))
+        return tuple(done)
 
 
 def _twice(name: str, server: Server = USUAL, sabotage: str = "") -> list[Exercise]:
@@ -109,7 +109,6 @@ class Done(Frozen):
 class _Heading(Frozen):
     fingerprint: ProbeFingerprint
     engine: str
-    score_minutes: float
 
 
 class Notebook:
@@ -117,16 +116,16 @@ class Notebook:
 
     Args:
         path: a JSON Lines file.
-        fingerprint, engine, score_minutes: what all of its lines must have in common.
+        fingerprint, engine: what all of its lines must have in common.
 
     Raises:
         UsageError: the file is of another drill.
         RecordError: the file is damaged, other than by a torn last line.
     """
 
-    def __init__(self, path: Path, fingerprint: ProbeFingerprint, engine: str, score_minutes: float) -> None:
+    def __init__(self, path: Path, fingerprint: ProbeFingerprint, engine: str) -> None:
         self._path = path
-        heading = _Heading(fingerprint=fingerprint, engine=engine, score_minutes=score_minutes)
+        heading = _Heading(fingerprint=fingerprint, engine=engine)
         self.done: dict[str, Done] = {}
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         whole = text[: text.rfind("\n") + 1].splitlines()

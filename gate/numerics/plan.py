@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gate.errors import UsageError
 from gate.evals.asking import Fetcher
 from gate.model import Failure, Probe, ProbeFingerprint
 from gate.numerics.ask import Said, ask_prompts, packed
 from gate.numerics.compare import FEWEST_HEALTHY, calibrated, compare
+from gate.numerics.cpu import CPUINFO, instruction_set
 from gate.numerics.prompts import PromptSet, load_prompts
 from gate.numerics.store import ProbeBaseline, load, probe_path
 from gate.numerics.words import numerics_line
 
 if TYPE_CHECKING:
     from gate.cells import CellSpec
-
-CPUINFO: Final = Path("/proc/cpuinfo")
-_MATTER: Final = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16", "sve")
-"""Flags that decide how vLLM's and torch's CPU kernels multiply, and so how they round."""
 
 
 @dataclass(frozen=True)
@@ -89,17 +86,3 @@ def first_probe(spec: CellSpec, model_revision: str, baseline: ProbeBaseline | N
         instruction_set=instruction_set(spec.cell.arch, CPUINFO),
     )
     return ProbePlan(prompts, fingerprint, spec.gate.probe.alpha, baseline)
-
-
-def instruction_set(arch: str, cpuinfo: Path) -> str:
-    """What this machine's CPU multiplies with, as one word; `gpu` for any other arch than `cpu`."""
-    if arch != "cpu":
-        return "gpu"
-    try:
-        text = cpuinfo.read_text(encoding="utf-8")
-    except OSError:
-        return "unknown"
-    flags = {
-        flag for line in text.splitlines() if line.startswith(("flags", "Features")) for flag in line.split()
-    }
-    return "+".join(flag for flag in _MATTER if flag in flags) or "baseline"

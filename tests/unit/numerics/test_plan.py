@@ -10,7 +10,8 @@ import pytest
 from gate.cells import cells_of
 from gate.errors import ConfigError, UsageError
 from gate.numerics import store
-from gate.numerics.plan import first_probe, instruction_set, plan_probe
+from gate.numerics.cpu import instruction_set
+from gate.numerics.plan import first_probe, plan_probe
 from gate.settings import ProbeSettings
 from tests.support import probes
 
