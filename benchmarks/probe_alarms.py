@@ -159,13 +159,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--probes", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--only", default="", help="worlds whose name contains this")
+    parser.add_argument("--only", nargs="+", default=[""], help="worlds whose name contains one of these")
     arguments = parser.parse_args()
     print("| world | probes | alarms at .1 % | 95 % interval | z-test over tokens at 1 % | seconds |")
     print("| --- | --- | --- | --- | --- | --- |")
     worlds = {**HEALTHY_WORLDS, **{f"harmed: {name}": world for name, world in HARMED_WORLDS.items()}}
     for name, world in worlds.items():
-        if arguments.only not in name:
+        if not any(part in name for part in arguments.only):
             continue
         began = time.monotonic()
         alarms, naive = simulate(world, arguments.probes, arguments.seed)

@@ -41,6 +41,7 @@ _PACKAGE = Path(__file__).resolve().parent
 _ROOT = _PACKAGE.parents[1]
 _PLUGIN = _PACKAGE / "plugin"
 _REQUIREMENTS = _ROOT / "requirements" / "engine.txt"
+_BASELINES = _ROOT / "baselines"
 _PROMPTS = _ROOT / "gate" / "numerics" / "prompts"
 PROBED_BACKEND = "emulation"
 
@@ -64,7 +65,7 @@ class Target(NamedTuple):
     def probe(self) -> Path:
         """The file of the probe, beside the committed baseline."""
         name = self.probed.stem if self.probed else ""
-        return _ROOT / "baselines" / "cpu" / name / f"{PROBED_BACKEND}.probe.json"
+        return _BASELINES / "cpu" / name / f"{PROBED_BACKEND}.probe.json"
 
     @property
     def python(self) -> Path:
@@ -222,7 +223,7 @@ def _probe_step(target: Target, config: Path, run: Runner, before: Sequence[Step
     argv = [sys.executable, "-m", "gate", "baseline", "probe", str(config), "--backend", PROBED_BACKEND]
     argv += ["--engine-command", str(target.environment / "bin" / "vllm"), "--arch", "cpu", "--starts", "1"]
     argv += ["--model", str(target.model), "--dataset-path", str(target.dataset), "--quiet"]
-    argv += ["--baselines", str(_ROOT / "baselines"), "--out", str(target.model.parent / "probe")]
+    argv += ["--baselines", str(_BASELINES), "--out", str(target.model.parent / "probe")]
     argv += ["--accepted-by", "set-up", "--reason", "made at set-up"]
 
     def probe() -> str:

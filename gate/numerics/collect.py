@@ -181,6 +181,7 @@ async def take(
                 hint="read its log; nothing is stored of another backend than the config's",
             )
         for number in concurrencies:
+            progress.probe_started(len(probing.prompts.prompts))
             client = EngineClient(
                 server.base_url,
                 headers=server.headers,

@@ -114,11 +114,7 @@ def render(drill: Selftest) -> str:
         f"at least {HARMFUL:g} times as much as healthy variants do ({drill.healthy_shift:.3f} nat).",
         f"Missed of those: {missed or 'none'}.",
         f"False alarms on {len(healthy)} healthy variants: {alarms or 'none'}.",
-        *(
-            [f"**Not done, of {len(drill.pending)} more exercises:** {', '.join(drill.pending)}."]
-            if drill.pending
-            else []
-        ),
+        *([f"**Not done:** {', '.join(drill.pending)}."] if drill.pending else []),
         "",
         f"A probe took {middle:.1f} s, at most {longest:.1f} s, beyond serving.",
         f"Load average of the machine: up to {drill.load:.1f}.",

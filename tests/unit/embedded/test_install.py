@@ -48,6 +48,9 @@ class FakeMachine:
                 if isinstance(answer, BaseException):
                     raise answer
                 return answer
+        for part, effect in self.effects:
+            if part in line:
+                effect()
         return DONE
 
     def ran(self, part: str) -> int:
@@ -94,6 +97,52 @@ def test_a_second_call_runs_no_command(set_up, machine, lines):
     assert set_up() == 0
     assert machine.commands == []
     assert lines == []
+
+
+@pytest.fixture
+def probed(tmp_path: Path, target: Target, machine: FakeMachine) -> Target:
+    """A target whose config is to be probed; the probe's file is not in this repository's baselines."""
+    config = tmp_path / "tiny.yaml"
+    config.write_text("model_name: tiny\n")
+    wanted = target._replace(probed=config)
+    machine.effects.append(("baseline probe", wanted.probe.touch))
+    return wanted
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes are written below this folder instead of the repository's."""
+    monkeypatch.setattr(setup, "_BASELINES", tmp_path / "baselines")
+    (tmp_path / "baselines/cpu/tiny").mkdir(parents=True)
+
+
+def test_the_probe_of_a_config_is_made_once_after_everything_else(probed, machine, lines):
+    assert install(probed, machine, torch_index=None, say=lines.append) == 9
+    assert machine.ran("-m gate baseline probe") == 1
+    assert "gate baseline probe" in " ".join(machine.commands[-1])
+    assert str(probed.probed) in machine.commands[-1]
+    assert install(probed, machine, torch_index=None, say=lines.append) == 0
+
+
+@pytest.mark.parametrize("what", ["file", "config", "cpu"])
+def test_the_probe_is_made_anew_where_it_is_gone_or_of_something_else(probed, machine, monkeypatch, what):
+    install(probed, machine, torch_index=None, say=lambda _: None)
+    if what == "file":
+        probed.probe.unlink()
+    elif what == "config":
+        probed.probed.write_text("model_name: other\n")
+    else:
+        monkeypatch.setattr(setup, "instruction_set", lambda *_: "abacus")
+    assert install(probed, machine, torch_index=None, say=lambda _: None) == 1
+    assert machine.ran("-m gate baseline probe") == 2
+
+
+def test_a_probe_that_fails_fails_the_set_up_and_is_tried_again(probed, machine):
+    machine.answers.append(("baseline probe", Finished(4, "the engine died")))
+    with pytest.raises(EngineError, match="step 'probe' failed: exit 4"):
+        install(probed, machine, torch_index=None, say=lambda _: None)
+    machine.answers.clear()
+    assert install(probed, machine, torch_index=None, say=lambda _: None) == 1
 
 
 def test_every_step_says_how_long_it_took(set_up, lines):

@@ -7,7 +7,9 @@ import pytest
 
 from gate.errors import RecordError
 from gate.model import Verdict
+from gate.numerics.ask import packed
 from gate.numerics.compare import compare, distances
+from gate.numerics.compare import tests_of as answers_of
 from gate.numerics.words import numerics_line, outcome_line
 from tests.support import probes
 
@@ -38,6 +40,32 @@ def test_three_times_the_noise_in_one_path_alone_is_found_there(path):
     assert found.times > 3
     assert found.p_value <= 0.001
     assert len(found.worst) == 3
+
+
+def test_a_few_prompts_that_moved_far_are_found_where_most_did_not_move():
+    stored = HEALTHY
+    far, near = probes.said(prefill=1.5, seed=3), probes.said()
+    mixed = near._replace(prefill=(*far.prefill[:3], *near.prefill[3:]))
+    found = compare(packed(mixed, probes.fingerprint(), 1.0), stored, alpha=0.001)
+    assert (found.state, found.few, found.path) == ("changed", True, "prefill")
+    assert set(found.worst) == {0, 1, 2}
+    assert numerics_line(found).startswith("numerics changed in a few prompts (prefill): ")
+
+
+def test_one_prompt_that_moved_far_is_not_heard():
+    far, near = probes.said(prefill=1.5, seed=3), probes.said()
+    mixed = near._replace(prefill=(*far.prefill[:1], *near.prefill[1:]))
+    assert compare(packed(mixed, probes.fingerprint(), 1.0), HEALTHY, alpha=0.001).state == "unchanged"
+
+
+def test_only_reruns_show_how_much_runs_differ():
+    loud = [one.model_copy(update={"kind": "variant"}) for one in probes.baseline(0.02, 0.3).healthy]
+    reruns = HEALTHY.healthy
+    found = distances(probes.probe(prefill=1.2, seed=77), probes.probe())
+    with_variant = answers_of(found, (*reruns, loud[1]))
+    as_reruns = answers_of(found, (*reruns, probes.baseline(0.02, 0.3).healthy[1]))
+    assert with_variant[0].times == as_reruns[0].times
+    assert with_variant[0].p_value < as_reruns[0].p_value
 
 
 def test_without_calibration_the_least_floor_counts_and_the_line_says_so():

@@ -43,3 +43,21 @@ def test_a_healthy_variant_that_alarms_fails_the_drill():
     found = drill(trial("bf16", kind="healthy", numerics=CHANGED))
     assert ([t.name for t in found.false_alarms], found.passed) == (["bf16"], False)
     assert "False alarms on 1 healthy variants: bf16." in render(found)
+
+
+def test_a_drill_that_was_interrupted_has_not_passed_and_says_what_is_left():
+    found = drill(trial("probe", numerics=CHANGED)).model_copy(update={"pending": ("score probe",)})
+    assert not found.passed
+    assert "**Not done:** score probe." in render(found)
+    assert "Not done" not in render(drill(trial("probe", numerics=CHANGED)))
+
+
+def test_the_page_says_how_long_a_probe_takes_and_how_busy_the_machine_was():
+    found = drill(trial()).model_copy(update={"probe_seconds": (4.2, 7.8), "load": 2.5})
+    assert "A probe took 4.2 s, at most 7.8 s, beyond serving.\nLoad average" in render(found)
+    assert "up to 2.5." in render(found)
+
+
+def test_a_fault_that_moved_a_few_prompts_is_told_as_such():
+    few = CHANGED.model_copy(update={"few": True})
+    assert "| changed a few prompts in decode 12x, p 1e-09 |" in render(drill(trial(numerics=few)))
