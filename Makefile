@@ -37,7 +37,10 @@ demo-regression: engine  ## the same checkpoint through a broken kernel: ends re
 	$(BIN)/gate run $(TINY) --backend emulation $(ENGINE_FLAGS) \
 		--engine-env GATE_SABOTAGE=swap_nibbles --out $(OUT)/demo-regression
 
-test: lint types covered end-to-end  ## everything CI runs, the real engine included
+# The two long stages wait for engines more than they work, so they go side by side. (What they start may be make
+# again, which must not look for this one's job server.)
+test: lint types  ## everything CI runs, the real engine included
+	$(MAKE) --no-print-directory --jobs=2 covered end-to-end
 
 check: lint types unit  ## the inner loop: lint, types, unit tests
 
@@ -57,12 +60,12 @@ integration: engine node_modules/.installed browser  ## one real edge each
 # Of both together: the integration tests run `gate` as its users do, as a process.
 covered: engine node_modules/.installed browser  ## unit and integration tests, and how much of gate/ they reach
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --quiet tests/unit tests/integration
+	env -u MAKEFLAGS -u MFLAGS $(BIN)/coverage run -m pytest --quiet tests/unit tests/integration
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 end-to-end: engine node_modules/.installed
-	$(BIN)/python -m pytest tests/end_to_end
+	env -u MAKEFLAGS -u MFLAGS $(BIN)/python -m pytest tests/end_to_end
 
 selftest: engine  ## break the embedded engine in every known way: docs/selftest.md
 	$(BIN)/gate selftest $(filter-out --head-sha $(DEMO_COMMIT),$(ENGINE_FLAGS)) --out $(OUT)/selftest
