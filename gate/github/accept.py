@@ -6,10 +6,11 @@ again here: is that still the head, may this person still write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from github.IssueComment import IssueComment
 from github.PullRequest import PullRequest
 
 from gate.decide import Conclusion
@@ -18,11 +19,15 @@ from gate.github.acceptance import AcceptedCells, accepted_on
 from gate.github.branches import Files, commit_on_branch, commit_on_new_branch, open_pull
 from gate.github.checks import CHECK_NAME, CheckRuns
 from gate.github.client import ACTIONS_LOGIN, Hub, told
+from gate.github.comment import note_on
 from gate.github.dispatch import Order
 from gate.github.hold import Hold
 from gate.github.pulls import may_write, require_head
 from gate.model import Cell, sha256_of
 from gate.report import escape
+from gate.report.comment import Marker
+from gate.report.context import Accepted
+from gate.report.note import accepted_note
 
 _CONCLUSIONS: Final[dict[str, Conclusion]] = {
     name: name for name in ("success", "failure", "neutral", "action_required")
@@ -86,7 +91,9 @@ def accept(hub: Hub, order: Order, new: NewBaselines, *, check_name: str = CHECK
             )
         url = _commit(hub, order, new) if new.to_branch else _open(hub, order, new)
         comment_url = _record(hub, pull, order, url)
-        return AcceptedChange(url, comment_url, _conclude(hub, pull, order, check_name))
+        accepted = accepted_on(hub, pull, order.head_sha)
+        _note(hub, pull, order, accepted)
+        return AcceptedChange(url, comment_url, _conclude(hub, order, accepted, check_name))
 
 
 def _open(hub: Hub, order: Order, new: NewBaselines) -> str:
@@ -125,14 +132,22 @@ def _record(hub: Hub, pull: PullRequest, order: Order, url: str) -> str:
     return hub.write(comment)
 
 
-def _conclude(hub: Hub, pull: PullRequest, order: Order, check_name: str) -> str | None:
+def _note(hub: Hub, pull: PullRequest, order: Order, accepted: Mapping[Cell, Accepted]) -> None:
+    """Let the report say it at once; where it is about another head, the next report will."""
+
+    def note(_comment: IssueComment, marker: Marker) -> str | None:
+        return accepted_note(accepted, order.head_sha) if marker.head_sha == order.head_sha else None
+
+    note_on(hub, pull, order.head_sha, note)
+
+
+def _conclude(hub: Hub, order: Order, accepted: Collection[Cell], check_name: str) -> str | None:
     """Let the check run conclude as it would have, had the acceptances been there."""
     checks = CheckRuns(hub, order.head_sha, check_name)
     run = checks.latest()
     hold = Hold.find(run.output.text or "") if run is not None and run.output is not None else None
     if run is None or hold is None or run.status != "completed":
         return None
-    accepted = accepted_on(hub, pull, order.head_sha)
     left = Hold(tuple(cell for cell in hold.cells if cell not in accepted), hold.after)
     if left.cells:
         checks.conclude(

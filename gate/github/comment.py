@@ -15,7 +15,9 @@ from github.PullRequest import PullRequest
 
 from gate.errors import GitHubError
 from gate.github.client import Hub
+from gate.github.pulls import require_head
 from gate.report.comment import Marker
+from gate.report.note import with_note
 
 MOST_ROUNDS: Final = 5
 _GONE: Final = 404
@@ -103,6 +105,34 @@ class StickyComment:
         text = body_of(marker)
         if comment.body != text:
             comment.edit(text)
+
+
+def note_on(
+    hub: Hub, pull: PullRequest, head_sha: str, note_of: Callable[[IssueComment, Marker], str | None]
+) -> None:
+    """Write a note into the comment, without its report at hand; nothing where there is no comment.
+
+    Args:
+        hub: the repository.
+        pull: the pull request.
+        head_sha: its head when this was decided; with another one by now the note would be wrong.
+        note_of: the note, given the comment and what its marker says; None leaves the comment as it is.
+
+    Raises:
+        HeadMovedError: the pull request has another head.
+    """
+
+    def edit() -> None:
+        require_head(pull, head_sha)
+        found = sticky_on(hub, pull)
+        note = note_of(*found) if found is not None else None
+        if found is None or note is None:
+            return
+        text = with_note(found[0].body, note)
+        if text != found[0].body:
+            found[0].edit(text)
+
+    hub.write(edit)
 
 
 def sticky_on(hub: Hub, pull: PullRequest) -> tuple[IssueComment, Marker] | None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from github.IssueComment import IssueComment
 from github.PullRequest import PullRequest
 
 from gate.github.acceptance import accepted_on
 from gate.github.checks import CHECK_NAME, CheckRuns
 from gate.github.client import Hub, told
-from gate.github.comment import StickyComment
+from gate.github.comment import StickyComment, note_on
 from gate.github.hold import Hold
 from gate.github.pulls import approved_by, require_head
 from gate.model import GateReport
 from gate.report.comment import Marker, render
 from gate.report.context import Context
+from gate.report.note import has_note, void_note
 
 
 class Target(NamedTuple):
@@ -36,11 +38,21 @@ class Published(NamedTuple):
 
 
 def announce(hub: Hub, target: Target) -> str:
-    """Post the check run as in progress; its address."""
+    """Post the check run as in progress; its address.
+
+    What the comment says to be accepted for an earlier head is said to be void.
+    """
     with told(hub.name):
         if target.pull is not None:
             require_head(target.pull, target.head_sha)
+            note_on(
+                hub, target.pull, target.head_sha, lambda old, marker: _void(old, marker, target.head_sha)
+            )
         return CheckRuns(hub, target.head_sha, target.check_name).start(target.details_url).html_url
+
+
+def _void(comment: IssueComment, marker: Marker, head_sha: str) -> str | None:
+    return void_note(head_sha) if marker.head_sha != head_sha and has_note(comment.body) else None
 
 
 def publish(hub: Hub, target: Target, report: GateReport, context: Context) -> Published:
@@ -61,18 +73,19 @@ def publish(hub: Hub, target: Target, report: GateReport, context: Context) -> P
             return _publish_check(hub, target, report, context, None)
         pull = target.pull
         require_head(pull, target.head_sha)
-        known = replace(
-            context,
-            accepted=accepted_on(hub, pull, target.head_sha),
-            approved_by=None if context.attested else approved_by(hub, pull, target.head_sha),
-        )
+        approved = None if context.attested else approved_by(hub, pull, target.head_sha)
         sticky = StickyComment(hub, pull, target.head_sha, lambda: require_head(pull, target.head_sha))
 
+        def known(marker: Marker | None) -> Context:
+            """Looked up before each write: an acceptance may come while a limit is waited for."""
+            accepted = accepted_on(hub, pull, target.head_sha)
+            return _followed(replace(context, accepted=accepted, approved_by=approved), marker)
+
         def body_of(marker: Marker | None) -> str:
-            return render(report, _followed(known, marker)).comment
+            return render(report, known(marker)).comment
 
         comment = sticky.write(body_of)
-        published = _publish_check(hub, target, report, _followed(known, sticky.find()), comment.html_url)
+        published = _publish_check(hub, target, report, known(sticky.find()), comment.html_url)
         # Seconds later: whoever was in the middle of writing about an earlier head has finished by now.
         if sticky.settle() is None:
             sticky.write(body_of)

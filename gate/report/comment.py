@@ -14,6 +14,7 @@ from gate.model import GateReport, Verdict
 from gate.report import escape, words
 from gate.report.context import Accepted, Context, Earlier, Place
 from gate.report.markdown import LIMIT, render_markdown
+from gate.report.note import NOTE_CHARACTERS
 
 __all__ = ["Accepted", "Annotation", "Context", "Earlier", "Marker", "Place", "Rendered", "render"]
 
@@ -89,7 +90,7 @@ def render(report: GateReport, context: Context) -> Rendered:
     """The comment, and the check run's title, summary, conclusion and annotations."""
     verdict = words.worst(report)
     marker = str(Marker(context.head_sha, verdict, context.earlier))
-    limit = min(LIMIT, COMMENT_CHARACTERS - len(marker) - 2, SUMMARY_BYTES)
+    limit = min(LIMIT, COMMENT_CHARACTERS - len(marker) - 2 - NOTE_CHARACTERS, SUMMARY_BYTES)
     body = render_markdown(report, context=context, limit=limit)
     return Rendered(
         comment=f"{body}\n{marker}\n",

@@ -19,8 +19,8 @@ from gate.github.checks import CheckRuns
 from gate.github.collected import Collected, accept_collected, read_order
 from gate.github.dispatch import Order
 from gate.github.hold import MOST_CELLS, Hold
-from gate.model import Cell
-from gate.report.comment import Rendered
+from gate.model import Cell, Verdict
+from gate.report.comment import Marker, Rendered
 from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.calls import Reply
 from tests.support.github_fake.state import Fields, Pull, Repository
@@ -126,6 +126,38 @@ def test_the_check_concludes_success_with_the_words(
     assert check(repository)["output"]["title"] == f"Regression accepted by @mia: {REASON}"
     (comment,) = repository.comments_on(pull.number)
     assert "Regression accepted by" in comment["body"]
+
+
+def reported(repository: Repository, pull: Pull, head: str) -> Fields:
+    """The sticky comment, as a report on a head left it."""
+    body = f"## Regression\n\nThe table.\n\n{Marker(head, Verdict.REGRESSION)}\n"
+    return repository.comment(pull.number, "github-actions[bot]", body)
+
+
+def test_the_sticky_comment_says_at_once_who_accepted_what_of_which_commit_and_why(
+    take: Take, fake: FakeGitHub, repository: Repository, pull: Pull
+) -> None:
+    failed_check(fake, pull)
+    comment = reported(repository, pull, pull.head)
+    for _ in range(2):
+        take()
+        assert comment["body"].splitlines()[2:7] == [
+            "<!-- vllm-eval-gate note -->",
+            f"> **Accepted by <code>@\u200bmia</code>:** `{CELL}`: {REASON}  ",
+            f"> For `{pull.head[:12]}` only: a push makes it void.",
+            "<!-- vllm-eval-gate end of note -->",
+            "",
+        ]
+    assert Marker.find(comment["body"]) == Marker(pull.head, Verdict.REGRESSION)
+    assert "The table." in comment["body"]
+
+
+def test_a_report_about_another_commit_is_not_said_to_be_accepted(
+    take: Take, fake: FakeGitHub, repository: Repository, pull: Pull
+) -> None:
+    comment = reported(repository, pull, "a" * 40)
+    take()
+    assert "Accepted" not in comment["body"]
 
 
 def test_a_push_makes_it_void(take: Take, fake: FakeGitHub, repository: Repository, pull: Pull) -> None:

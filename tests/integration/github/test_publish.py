@@ -19,7 +19,9 @@ from gate.github.acceptance import AcceptedCells
 from gate.github.elsewhere import PublishRequest, publish_records
 from gate.github.second_stage import Stage
 from gate.model import Cell
+from gate.report.note import has_note, with_note
 from tests.support.github_fake import FakeGitHub
+from tests.support.github_fake.calls import Reply
 from tests.support.github_fake.state import Pull, Repository
 from tests.support.hubs import AT_ONCE
 from tests.support.project import CELL, Finished, Project, environment, finished_with
@@ -179,6 +181,46 @@ def test_a_regression_that_was_accepted_for_this_head_does_not_block_until_a_pus
     assert post(pull.head) == "failure"
     (comment, *_) = [c for c in repository.comments_on(1) if c["body"].startswith("##")]
     assert "Regression" in comment["body"].splitlines()[0]
+
+
+def test_an_acceptance_while_the_report_is_being_posted_is_in_it(
+    post: Callable[..., str], fake: FakeGitHub, repository: Repository, pull: Pull
+) -> None:
+    fake.fail(
+        "issues/create-comment",
+        reply=Reply(502, {"message": "Bad Gateway"}),
+        meanwhile=lambda: repository.comment(1, "github-actions[bot]", accepted(pull)),
+    )
+    assert post(pull.head) == "success"
+    (comment,) = [c for c in repository.comments_on(1) if c["body"].startswith("##")]
+    assert "int4 is worth it" in comment["body"]
+
+
+def test_the_next_heads_measurement_says_at_once_that_what_was_accepted_is_void(
+    post: Callable[..., str], repository: Repository, pull: Pull
+) -> None:
+    post(pull.head)
+    (comment,) = repository.comments_on(1)
+    assert post(pull.push("another change\n"), None, pending=True) == "in progress"
+    assert "void" not in comment["body"]
+    comment["body"] = with_note(comment["body"], "> **Accepted by `@mia`:** it is meant")
+    assert post(pull.push("a third\n"), None, pending=True) == "in progress"
+    assert comment["body"].splitlines()[3] == (
+        f"> **What was accepted here is void:** `{pull.head[:12]}` was pushed, and is measured now."
+    )
+    assert "Accepted by" not in comment["body"]
+    assert post(pull.head, HEALTHY) == "action_required"
+    assert not has_note(comment["body"])
+
+
+def test_a_measurement_of_the_same_head_again_leaves_what_was_accepted(
+    post: Callable[..., str], repository: Repository, pull: Pull
+) -> None:
+    post(pull.head)
+    (comment,) = repository.comments_on(1)
+    comment["body"] = with_note(comment["body"], "> **Accepted by `@mia`:** it is meant")
+    post(pull.head, None, pending=True)
+    assert "Accepted by" in comment["body"]
 
 
 def test_an_acceptance_by_somebody_who_may_not_write_any_more_is_void(
