@@ -26,9 +26,10 @@ class CellSpec:
     `server_args` and `env` are the config's merged with the backend's, `--revision` included; what
     `launch_preset` and `trust_remote_code` add is the launcher's. `gpus` is 0 on a CPU. `threshold` and
     `tolerance` are the old rule's. `max_concurrency` and `request_timeout_seconds` are vLLM's keys, None
-    where the file leaves them to the gate. `list_name` is the list that named the config, `runner` the
-    hardware that runners.yaml knows for it; all of `when` must hold; `notes` says which of the file's keys
-    this gate does not act on. `accept_unproven` names the checks that nothing needs to confirm.
+    where the file leaves them to the gate. `line` of `source` is where its backend begins. `list_name` is
+    the list that named the config, `runner` the hardware that runners.yaml knows for it; all of `when` must
+    hold; `notes` says which of the file's keys this gate does not act on. `accept_unproven` names the
+    checks that nothing needs to confirm.
     """
 
     cell: Cell
@@ -57,6 +58,7 @@ class CellSpec:
     accept_unproven: tuple[str, ...] = ()
     when: tuple[When, ...] = ()
     notes: tuple[str, ...] = ()
+    line: int = 1
 
     def selected(self, event: str, changed: tuple[str, ...] | None) -> bool:
         """Whether this cell runs on an event that changed these paths (None: not a pull request)."""
@@ -122,6 +124,7 @@ def spec_of(origin: Origin, loaded: LoadedConfig, name: str) -> CellSpec:
         accept_unproven=config.accept_unproven,
         when=tuple(condition for condition in conditions if condition is not None),
         notes=_notes(config),
+        line=loaded.document.line(("backends", name)),
     )
 
 

@@ -146,4 +146,4 @@ def _touches(stage: Stage, changed: tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 def _places(specs: tuple[CellSpec, ...]) -> dict[Cell, Place]:
-    return {spec.cell: Place(spec.source, 1) for spec in specs if not Path(spec.source).is_absolute()}
+    return {spec.cell: Place(spec.source, spec.line) for spec in specs if not Path(spec.source).is_absolute()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gate.errors import GitHubError, HeadMovedError, UsageError
 from gate.github.artifact import ArtifactError, Caps
@@ -21,7 +22,7 @@ from gate.github.second_stage import Reported, Stage, report_run
 from gate.model import Verdict
 from gate.reporting import DEFAULT_FAIL_ON
 from tests.support import hubs
-from tests.support.base_branch import BaseBranch, artifact, zipped
+from tests.support.base_branch import CONFIG, BaseBranch, artifact, zipped
 from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.state import Fields, Pull, Repository
 
@@ -101,12 +102,21 @@ def test_a_forks_run_is_decided_again_and_posted_on_its_pull_request(hub, reposi
     assert "attested: the pinned gate measured" in comment["body"]
 
 
-def test_a_regression_is_a_failure_annotated_on_its_config(hub, repository, branch, measured, pull):
-    upload(repository, measured, branch, -0.25, 0.0)
+def test_a_regression_is_a_failure_annotated_at_its_backend(hub, repository, branch, measured, pull):
+    upload(repository, measured, branch, 0.0, -0.25)
     report(hub, branch, event_of(measured))
     check = the_check(repository)
     assert check["conclusion"] == "failure"
-    assert [annotation["path"] for annotation in check["annotations"]] == ["configs/c.yaml"]
+    (annotation,) = check["annotations"]
+    assert annotation["path"] == "configs/c.yaml"
+    line = branch.config.read_text().splitlines()[annotation["start_line"] - 1]
+    assert line == "  triton: {}"
+
+
+def test_a_config_without_backends_is_annotated_where_it_begins(branch):
+    branch.config.write_text("# One cell.\n" + yaml.safe_dump(CONFIG))
+    (spec,) = branch.specs
+    assert (spec.cell.backend, spec.line) == ("default", 2)
 
 
 def test_a_run_without_artifacts_is_not_measured(hub, repository, branch, measured, pull):
