@@ -47,6 +47,8 @@ def collect(environ: Mapping[str, str], gate: Gate) -> int:
 def accept(environ: Mapping[str, str], write: Callable[[str], object], pace: Pace | None = None) -> int:
     """Open the pull request with what was collected, and record the acceptance; return the step's exit code.
 
+    With `to-branch` what was collected is committed there instead.
+
     Raises:
         GateError: the event is none of `/gate refresh`, a record is missing or refused, or GitHub said no.
     """
@@ -66,6 +68,7 @@ def accept(environ: Mapping[str, str], write: Callable[[str], object], pace: Pac
         checkout=Path.cwd(),
         configs=Path(inputs.config_paths(environ)[0]).parent,
         baselines=Path(inputs.value(environ, "baselines") or "baselines"),
+        to_branch=inputs.value(environ, "to-branch") or None,
         check_name=inputs.value(environ, "check-name") or CHECK_NAME,
     )
     done = accept_collected(hub, collected)

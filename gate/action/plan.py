@@ -10,10 +10,10 @@ from typing import NamedTuple
 from gate.action import inputs
 from gate.action.runner import Runner
 from gate.cells import cells_of, matrix, selected
-from gate.errors import Exit, UsageError
+from gate.errors import Exit, GitHubError, UsageError
 from gate.github.changes import changed_paths
 from gate.github.client import Credentials, Hub, Pace, told
-from gate.github.pulls import require_head
+from gate.github.pulls import may_write, require_head
 from gate.github.run_event import read_run_event
 
 
@@ -29,6 +29,8 @@ class Planned(NamedTuple):
 
 def run(environ: Mapping[str, str], write: Callable[[str], object], pace: Pace | None = None) -> int:
     """Plan what the event measures; return the step's exit code.
+
+    A label on a fork's pull request measures the head that it was set on, if whoever set it may write.
 
     The cells are those that the base branch selects for this event. A rerun of some of them keeps the family
     of all of them, for they share one error rate.
@@ -75,6 +77,12 @@ def _planned(environ: Mapping[str, str], pace: Pace | None) -> Planned:
         pull = hub.repository.get_pull(event.pull)
         require_head(pull, event.head_sha)
         head = pull.head.repo.full_name if pull.head.repo is not None else own
+        if event.labelled_by is not None and head != own and not may_write(hub, event.labelled_by):
+            raise GitHubError(
+                f"the label was set by {event.labelled_by}, who may not write to this repository",
+                where=f"{own}#{event.pull}",
+                hint="somebody who may sets it, or writes: /gate rerun @SHA",
+            )
         return Planned("pull_request", changed_paths(pull), event.head_sha, pull.base.sha, head)
 
 

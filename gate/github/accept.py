@@ -75,7 +75,8 @@ def accept(hub: Hub, order: Order, new: NewBaselines, *, check_name: str = CHECK
     Raises:
         HeadMovedError: the pull request was pushed to: what was measured is not what would be merged.
         GitHubError: who asked may not write any more, or GitHub said no.
-        UsageError: there is no reason, no cell or no file.
+        UsageError: there is no reason, no cell or no file; or the commit would go to the pull request's own
+            branch, where it would void what it accepts.
     """
     if not (order.reason.strip() and order.cells and new.files):
         raise UsageError(
@@ -88,6 +89,15 @@ def accept(hub: Hub, order: Order, new: NewBaselines, *, check_name: str = CHECK
         if not may_write(hub, order.requested_by):
             raise GitHubError(
                 f"{order.requested_by} may not write to this repository", hint="nothing was accepted"
+            )
+        if (
+            new.to_branch == pull.head.ref
+            and pull.head.repo is not None
+            and pull.head.repo.full_name == hub.name
+        ):
+            raise UsageError(
+                f"a commit on {new.to_branch} would be a new head of #{order.pull}, and void the acceptance",
+                hint="leave `to-branch` empty, or name the default branch",
             )
         url = _commit(hub, order, new) if new.to_branch else _open(hub, order, new)
         comment_url = _record(hub, pull, order, url)

@@ -26,6 +26,7 @@ class RunEvent(NamedTuple):
         head_sha: the commit that was measured.
         base_sha: what it is compared with, where there is no pull request.
         url: of the run, for people.
+        labelled_by: who set the label that started it.
     """
 
     run_id: int
@@ -36,6 +37,7 @@ class RunEvent(NamedTuple):
     head_sha: str
     base_sha: str
     url: str
+    labelled_by: str | None = None
 
 
 def read_run_event(path: Path, environ: Mapping[str, str]) -> RunEvent:
@@ -63,7 +65,9 @@ def read_run_event(path: Path, environ: Mapping[str, str]) -> RunEvent:
         if name == "pull_request":
             pull = event["pull_request"]
             head_sha, base_sha = str(pull["head"]["sha"]), str(pull["base"]["sha"])
-            return own._replace(pull=int(pull["number"]), head_sha=head_sha, base_sha=base_sha)
+            own = own._replace(pull=int(pull["number"]), head_sha=head_sha, base_sha=base_sha)
+            labelled = event.get("action") == "labeled"
+            return own._replace(labelled_by=str(event["sender"]["login"])) if labelled else own
         if name == "workflow_dispatch" and (event.get("inputs") or {}).get("pull-request"):
             inputs = event["inputs"]
             own = own._replace(pull=int(inputs["pull-request"]), head_sha=str(inputs["head-sha"]))

@@ -335,6 +335,16 @@ def test_a_branch_of_the_same_name_with_other_content_is_not_touched(
         commit_on_branch(github, "nowhere", {"a": "2"}, "m", main)
 
 
+def test_the_pull_requests_own_branch_is_refused_because_the_commit_would_void_the_acceptance(
+    take: Take, fake: FakeGitHub, repository: Repository
+) -> None:
+    repository.git.commit_files("wip", {"kernel.py": "own = True\n"})
+    own = repository.open_pull(repository, "wip", author="mia")
+    with pytest.raises(UsageError, match="would be a new head of #2, and void the acceptance"):
+        take(pull=own.number, head_sha=own.head, to_branch="wip")
+    assert fake.writes() == []
+
+
 def test_without_a_reason_nothing_is_accepted(take: Take) -> None:
     with pytest.raises(UsageError, match="reason"):
         take(reason=" ")

@@ -12,7 +12,7 @@ import typer
 from gate import cli
 from gate.action import __main__ as entry
 from gate.action import baseline, command, plan, report
-from gate.errors import Exit, UsageError
+from gate.errors import Exit, GitHubError, HeadMovedError, UsageError
 from tests.support.act import git, outputs_of
 from tests.support.base_branch import BaseBranch, artifact
 from tests.support.github_fake import FakeGitHub
@@ -154,6 +154,30 @@ def test_the_plan_of_a_pull_request_knows_its_commits_and_what_it_changes(fake, 
     assert planned(Step(fake, tmp_path / "kernel", "pull_request", event)) == ["aiter", "triton"]
 
 
+def labelled(pull: Pull, by: str) -> dict[str, Any]:
+    """The event of a label; the pull request's head as it was at this moment."""
+    head = {"sha": pull.head, "repo": {"full_name": pull.head_repo.full_name}}
+    request = {"number": pull.number, "head": head, "base": {"sha": "2" * 40}}
+    return {"action": "labeled", "pull_request": request, "sender": {"login": by}}
+
+
+def test_a_label_measures_a_fork_if_whoever_set_it_may_write(fake, repository, pull, branch, tmp_path):
+    assert planned(Step(fake, tmp_path / "mia", "pull_request", labelled(pull, "mia"))) == ["aiter", "triton"]
+    repository.roles["tim"] = "triage"
+    step = Step(fake, tmp_path / "tim", "pull_request", labelled(pull, "tim"))
+    with pytest.raises(GitHubError, match="the label was set by tim, who may not write"):
+        step.run(plan, configs="configs/models-gfx950.txt", arch="auto")
+    assert not (step.folder / "output").exists()
+
+
+def test_a_label_is_for_the_head_that_it_was_set_on(fake, pull, branch, tmp_path):
+    step = Step(fake, tmp_path / "step", "pull_request", labelled(pull, "mia"))
+    pull.push("not what was labelled\n")
+    with pytest.raises(HeadMovedError, match="its head is"):
+        step.run(plan, configs="configs/models-gfx950.txt", arch="auto")
+    assert not (step.folder / "output").exists()
+
+
 def test_the_plan_of_a_rerun_names_its_cells_and_keeps_the_family_of_all(fake, pull, branch, tmp_path):
     event = {"inputs": {"pull-request": str(pull.number), "head-sha": pull.head}}
     step = Step(fake, tmp_path / "step", "workflow_dispatch", event)
@@ -208,9 +232,9 @@ def test_a_collection_is_one_run_of_fixed_size_of_the_accepted_head(fake, tmp_pa
     assert step.outputs["records"] == str(tmp_path / "step/gate-out/run-1/records")
 
 
-def test_what_was_collected_becomes_a_pull_request(
-    fake, repository, pull, tmp_path, monkeypatch: pytest.MonkeyPatch
-):
+@pytest.fixture
+def collected(fake, repository, pull, tmp_path, monkeypatch: pytest.MonkeyPatch) -> Step:
+    """The hosted job after a collection, in a checkout of the default branch."""
     branch = BaseBranch(tmp_path / "base")
     listed = [path for path in branch.folder.rglob("*") if path.is_file()]
     files = {path.relative_to(branch.folder).as_posix(): path.read_text() for path in listed}
@@ -229,11 +253,24 @@ def test_what_was_collected_becomes_a_pull_request(
     inputs = {"pull-request": str(pull.number), "head-sha": pull.head, "cells": f'["{spec.cell}"]'}
     event = {"inputs": inputs | {"requested-by": "mia", "reason": "it rounds otherwise"}}
     step = Step(fake, tmp_path / "step", "workflow_dispatch", event)
-    environ = step.environ | {"GITHUB_RUN_ID": str(run["id"])}
-    assert baseline.accept(environ, step.log.append, AT_ONCE) == Exit.PASS
+    step.environ["GITHUB_RUN_ID"] = str(run["id"])
+    return step
+
+
+def test_what_was_collected_becomes_a_pull_request(repository, pull, collected):
+    assert baseline.accept(collected.environ, collected.log.append, AT_ONCE) == Exit.PASS
     (opened,) = [found for found in repository.pulls.values() if found.number != pull.number]
     assert repository.git.changed("refs/heads/main", opened.head) == ["baselines/gfx950/c/aiter.json"]
-    assert step.outputs["pull-request-url"].endswith(f"/pull/{opened.number}")
+    assert collected.outputs["pull-request-url"].endswith(f"/pull/{opened.number}")
+
+
+def test_what_was_collected_becomes_a_commit_where_the_workflow_says_so(repository, collected):
+    before = repository.git.find("refs/heads/main")
+    environ = collected.environ | {"GATE_INPUT_TO_BRANCH": "main"}
+    assert baseline.accept(environ, collected.log.append, AT_ONCE) == Exit.PASS
+    assert repository.git.changed(before, "refs/heads/main") == ["baselines/gfx950/c/aiter.json"]
+    assert list(repository.pulls) == [1]
+    assert "/commit/" in collected.outputs["pull-request-url"]
 
 
 @pytest.mark.parametrize("token", ["", "ghs_canary"])
