@@ -19,6 +19,7 @@ from gate.model import Cell, CellResult, Failure, GateReport, RunRecord, Verdict
 from gate.numerics.store import load as load_probe
 from gate.reporting import assemble
 
+_DECIDED_BEFORE: Final = "decided by an earlier run of this commit: a rerun measures what was not measured"
 _UNATTESTED: Final = Failure(
     kind="evidence", message="its repeats were reported by the contributor's own code"
 )
@@ -114,6 +115,23 @@ def refused(error: ArtifactError, base: Base, heads: Heads, *, now: datetime) ->
     why = f"what the run uploaded was refused: {error.message}"
     results = [unmeasured(spec.cell, why) for spec in base.selected]
     return Redecided(_report(results, base, heads, now), base.not_selected, (), 0, attested=False)
+
+
+def continued(earlier: Redecided, later: Redecided, base: Base, heads: Heads, *, now: datetime) -> Redecided:
+    """What a later run of the same commits adds: only cells that were not measured may change.
+
+    Both were decided with the same settings and baselines.
+    """
+    kept = {one.cell: one for one in earlier.report.cells if one.verdict is not Verdict.NOT_MEASURED}
+    results = [_kept(kept[one.cell]) if one.cell in kept else one for one in later.report.cells]
+    new = any(one.cell not in kept and one.verdict is not Verdict.NOT_MEASURED for one in results)
+    sources = [earlier.attested] * bool(kept) + [later.attested] * new
+    return later._replace(report=_report(results, base, heads, now), attested=bool(sources) and all(sources))
+
+
+def _kept(result: CellResult) -> CellResult:
+    notes = (*result.notes, *({_DECIDED_BEFORE} - set(result.notes)))
+    return result.model_copy(update={"notes": notes})
 
 
 def _unconfirmed(found: Mapping[Cell, RunRecord]) -> dict[Cell, RunRecord]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
@@ -19,10 +20,11 @@ from gate.github.changes import changed_paths, touched
 from gate.github.checks import CHECK_NAME
 from gate.github.client import Hub, told
 from gate.github.download import fetch_artifacts
+from gate.github.earlier import earlier_runs
 from gate.github.publish import Published, Target, announce, publish
 from gate.github.pulls import head_of_run, pull_of, require_head
 from gate.github.received import Heads
-from gate.github.redecide import Base, redecide, refused
+from gate.github.redecide import Base, Redecided, continued, redecide, refused
 from gate.github.run_event import RunEvent
 from gate.github.tracking import track
 from gate.model import Cell, GateReport, Verdict
@@ -99,11 +101,18 @@ def report_run(
         heads = Heads(event.head_sha, base_sha)
         touches = () if pull is None else _touches(stage, changed)
         pinned = stage.attested and not set(touches) & set(_HARNESS)
-        try:
-            files = fetch(hub, event.run_id, folder)
-            found = redecide(files, base, heads, now=now, pinned=pinned, merged=pull is None)
-        except ArtifactError as error:
-            found = refused(error, base, heads, now=now)
+
+        def decided(run_id: int) -> Redecided:
+            try:
+                files = fetch(hub, run_id, folder / str(run_id))
+                return redecide(files, base, heads, now=now, pinned=pinned, merged=pull is None)
+            except ArtifactError as error:
+                return refused(error, base, heads, now=now)
+
+        runs = (*_earlier(hub, stage, event, pull), event.run_id)
+        found = reduce(
+            lambda earlier, later: continued(earlier, later, base, heads, now=now), map(decided, runs)
+        )
     context = Context(
         head_sha=event.head_sha,
         base_sha=heads.base_sha or None,
@@ -133,6 +142,13 @@ def _pull(hub: Hub, stage: Stage, event: RunEvent) -> PullRequest | None:
     pull = hub.repository.get_pull(event.pull)
     require_head(pull, event.head_sha)
     return pull
+
+
+def _earlier(hub: Hub, stage: Stage, event: RunEvent, pull: PullRequest | None) -> tuple[int, ...]:
+    """The runs before this one that measured the same head; outside of Actions there are none."""
+    if pull is None or not event.run_id:
+        return ()
+    return earlier_runs(hub, pull, event.head_sha, stage.workflow, event.run_id)
 
 
 def _event(event: RunEvent) -> str:

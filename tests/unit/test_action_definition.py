@@ -16,6 +16,7 @@ from gate.action.inputs import variable
 from gate.action.run import Inputs, Result
 from gate.decide import DEFAULT_FAIL_ON
 from gate.github.dispatch import Order, Workflows
+from gate.github.earlier import run_name
 from gate.model import Cell, Verdict
 from tests.support.workflows import ROOT, Job, action_files, jobs, load, steps, workflow_files
 
@@ -143,6 +144,13 @@ def test_the_workflows_that_commands_start_take_what_a_command_tells_them(path: 
     needed = {name for name, definition in taken.items() if definition["required"] == "true"}
     empty = {name for name, value in order.inputs().items() if not value}
     assert not needed & empty or path.name == Workflows.refresh
+
+
+def test_a_run_that_a_command_started_is_found_by_its_name() -> None:
+    for path in STARTED:
+        if path.name == Workflows.rerun:
+            name = "${{ inputs.head-sha && format('" + run_name("{0}") + "', inputs.head-sha) || '' }}"
+            assert load(path)["run-name"] == name
 
 
 @pytest.mark.parametrize("path", workflow_files(), ids=names(workflow_files()))

@@ -16,6 +16,7 @@ from gate.github.artifact import ArtifactError, Caps
 from gate.github.changes import changed_paths, touched
 from gate.github.client import Hub
 from gate.github.download import fetch_artifacts
+from gate.github.earlier import MOST_RUNS, earlier_runs
 from gate.github.received import Heads
 from gate.github.run_event import RunEvent, read_run_event
 from gate.github.second_stage import Reported, Stage, report_run
@@ -249,6 +250,98 @@ def test_a_run_that_was_dispatched_for_a_pull_request_is_one_of_that_pull_reques
     found = report(hub, branch, event)
     assert found.report is not None
     assert found.report.verdict is Verdict.PASS
+
+
+def rerun_of(repository: Repository, pull: Pull, **changes: Any) -> Fields:
+    """A run that `/gate rerun` started, as GitHub lists it: of the default branch, told by its name."""
+    base = repository.git.find("refs/heads/main")
+    values = {"event": "workflow_dispatch", "display_title": f"gate {pull.head}"} | changes
+    return repository.add_run(str(base), values.pop("path", GATE), repository, "main", **values)
+
+
+def verdicts(hub: Hub, branch: BaseBranch, run: Fields, pull: Pull) -> dict[str, Verdict]:
+    event = event_of(run, of_another_run=False, pull=pull.number, head_sha=pull.head)
+    found = report(hub, branch, event, replace(STAGE, attested=True)).report
+    assert found is not None
+    return {cell.cell.backend: cell.verdict for cell in found.cells}
+
+
+def test_a_rerun_of_one_cell_leaves_the_others_as_they_were(hub, repository, branch, measured, pull):
+    upload(repository, measured, branch, -0.25)
+    assert verdicts(hub, branch, measured, pull) == {
+        "aiter": Verdict.REGRESSION,
+        "triton": Verdict.NOT_MEASURED,
+    }
+    first, second = rerun_of(repository, pull), rerun_of(repository, pull)
+    path = artifact(branch.folder / "t.zip", branch.record(branch.specs[1]))
+    repository.add_artifact(first, "gate-records-t", path.read_bytes())
+    for rerun in (first, second):  # the second measures nothing more, and knows what the first one found
+        assert verdicts(hub, branch, rerun, pull) == {"aiter": Verdict.REGRESSION, "triton": Verdict.PASS}
+    (comment,) = repository.comments_on(pull.number)
+    assert comment["body"].count("decided by an earlier run of this commit") == 2
+    assert "attested: the pinned gate measured" in comment["body"]
+
+
+def test_what_was_decided_is_not_decided_again_until_chance_pleases(hub, repository, branch, measured, pull):
+    upload(repository, measured, branch, -0.25, 0.0)
+    rerun = rerun_of(repository, pull)
+    upload(repository, rerun, branch, 0.0, 0.0)
+    assert verdicts(hub, branch, rerun, pull)["aiter"] is Verdict.REGRESSION
+
+
+def test_an_earlier_run_that_nobody_attests_makes_the_whole_unattested(
+    hub, repository, branch, measured, pull
+):
+    on_host = branch.record(branch.specs[0], provenance={"launcher": "process"})
+    content = artifact(branch.folder / "h.zip", on_host).read_bytes()
+    repository.add_artifact(measured, "gate-records-h", content)
+    rerun = rerun_of(repository, pull)
+    path = artifact(branch.folder / "t.zip", branch.record(branch.specs[1]))
+    repository.add_artifact(rerun, "gate-records-t", path.read_bytes())
+    assert set(verdicts(hub, branch, rerun, pull).values()) == {Verdict.PASS}
+    assert the_check(repository)["conclusion"] == "action_required"
+
+
+def test_an_earlier_artifact_that_is_refused_decided_nothing(hub, repository, branch, measured, pull):
+    repository.add_artifact(measured, "gate-records-x", b"no zip")
+    rerun = rerun_of(repository, pull)
+    upload(repository, rerun, branch, 0.0, 0.0)
+    assert set(verdicts(hub, branch, rerun, pull).values()) == {Verdict.PASS}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"path": ".github/workflows/mine.yml"},
+        {"display_title": f"gate {'9' * 40}"},
+        {"head_branch": "mine"},
+        {"event": "push"},
+        {"event": "pull_request"},
+    ],
+)
+def test_a_run_that_is_none_of_this_head_decided_nothing(hub, repository, branch, pull, changes):
+    other = rerun_of(repository, pull, **changes)
+    if changes.get("event") == "pull_request":
+        other["head_sha"] = pull.head  # of the same commit, but by a branch of this repository
+    upload(repository, other, branch, -0.25, -0.25)
+    rerun = rerun_of(repository, pull)
+    upload(repository, rerun, branch, 0.0, 0.0)
+    assert set(verdicts(hub, branch, rerun, pull).values()) == {Verdict.PASS}
+
+
+def test_a_run_that_came_later_does_not_count_for_one_that_came_before(
+    hub, repository, branch, measured, pull
+):
+    upload(repository, measured, branch, 0.0, 0.0)
+    upload(repository, rerun_of(repository, pull), branch, -0.25, -0.25)
+    assert set(verdicts(hub, branch, measured, pull).values()) == {Verdict.PASS}
+
+
+def test_of_very_many_runs_the_oldest_are_read(hub, repository, branch, measured, pull):
+    runs = [measured, *(rerun_of(repository, pull) for _ in range(MOST_RUNS + 2))]
+    api = hub.repository.get_pull(pull.number)
+    found = earlier_runs(hub, api, pull.head, GATE, runs[-1]["id"])
+    assert found == tuple(run["id"] for run in runs[:MOST_RUNS])
 
 
 def test_a_push_gets_a_check_run_and_no_comment(hub, repository, branch, measured):

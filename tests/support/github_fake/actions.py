@@ -11,6 +11,7 @@ READ, WRITE = "actions:read", "actions:write"
 def run_json(call: Call, run: Fields) -> Fields:
     head = call.world.repositories[run["head_repository"].lower()]
     kept = ("id", "head_sha", "path", "head_branch", "event", "status", "conclusion", "run_attempt")
+    kept += ("display_title",)
     return {key: run[key] for key in kept} | {
         "url": f"{call.url}/actions/runs/{run['id']}",
         "html_url": f"https://github.com/{call.repo.full_name}/actions/runs/{run['id']}",

@@ -140,6 +140,7 @@ class Repository:
             "status": "completed",
             "conclusion": "success",
             "run_attempt": 1,
+            "display_title": "a change",
         }
         self.runs[run["id"]] = run | fields
         return self.runs[run["id"]]
