@@ -13,9 +13,10 @@ import pytest
 from gate.baseline.store import parse
 from gate.errors import GateError, GitHubError, HeadMovedError, UsageError
 from gate.github.accept import AcceptedChange
-from gate.github.acceptance import accepted_on
+from gate.github.acceptance import AcceptedCells, accepted_on
 from gate.github.branches import commit_on_branch, commit_on_new_branch
 from gate.github.checks import CheckRuns
+from gate.github.client import told
 from gate.github.collected import Collected, accept_collected, read_order
 from gate.github.dispatch import Order
 from gate.github.hold import MOST_CELLS, Hold
@@ -160,6 +161,33 @@ def test_a_report_about_another_commit_is_not_said_to_be_accepted(
     assert "Accepted" not in comment["body"]
 
 
+def recorded(repository: Repository, pull: Pull, body: str) -> None:
+    repository.comment(pull.number, "github-actions[bot]", body)
+
+
+def test_the_acceptances_of_several_comments_add_up_and_each_person_is_asked_about_once(
+    fake: FakeGitHub, repository: Repository, pull: Pull
+) -> None:
+    for cell, head in ((CELL, pull.head), (TRITON, pull.head), (CELL, "a" * 40)):
+        of = AcceptedCells(head_sha=head, by="mia", reason=f"why {cell.backend}", cells=(cell,))
+        recorded(repository, pull, of.marker())
+    github = hub(fake)
+    found = accepted_on(github, github.repository.get_pull(pull.number), pull.head)
+    assert {cell: said.reason for cell, said in found.items()} == {
+        cell: f"why {cell.backend}" for cell in (CELL, TRITON)
+    }
+    assert fake.count("repos/get-collaborator-permission-level") == 1
+
+
+@pytest.mark.parametrize("data", ["AAAA", "e30=", "=="])
+def test_a_record_that_cannot_be_read_accepts_nothing(
+    fake: FakeGitHub, repository: Repository, pull: Pull, data: str
+) -> None:
+    recorded(repository, pull, f"<!-- vllm-eval-gate accepted={data} -->")
+    github = hub(fake)
+    assert accepted_on(github, github.repository.get_pull(pull.number), pull.head) == {}
+
+
 def test_a_push_makes_it_void(take: Take, fake: FakeGitHub, repository: Repository, pull: Pull) -> None:
     failed_check(fake, pull)
     take()
@@ -287,6 +315,36 @@ def test_a_commit_on_the_branch_instead_lands_on_top_of_what_others_pushed(
     assert repository.git.read("main", "two") == b"text"
     assert b"for_head" in (repository.git.read("main", STORED) or b"")
     assert len(repository.pulls) == 1
+
+
+def test_a_gateway_that_gives_up_after_the_branch_moved_makes_no_second_commit(
+    take: Take, fake: FakeGitHub, repository: Repository, checkout: Checkout
+) -> None:
+    fake.fail("git/update-ref", after=True, reply=Reply(502, {"message": "Bad Gateway"}))
+    take(to_branch="main")
+    tip = repository.git.find("refs/heads/main")
+    assert repository.git.parents_of(tip) == [checkout.head]
+    assert fake.count("git/update-ref") == 1
+
+
+def test_a_first_baseline_lands_beside_what_others_pushed(fake: FakeGitHub, repository: Repository) -> None:
+    github, base = hub(fake), repository.git.find("refs/heads/main") or ""
+    repository.git.commit_files("main", {"theirs": "text"})
+    commit_on_branch(github, "main", {"new.json": "{}"}, "m", base)
+    assert repository.git.read("main", "new.json") == b"{}"
+    assert repository.git.read("main", "theirs") == b"text"
+
+
+@pytest.mark.parametrize("operation", ["git/get-ref", "repos/get-content"])
+def test_a_branch_that_may_not_be_read_is_not_taken_for_a_missing_one(
+    fake: FakeGitHub, repository: Repository, operation: str
+) -> None:
+    github, base = hub(fake), repository.git.find("refs/heads/main") or ""
+    repository.git.commit_files("main", {"theirs": "text"})
+    fake.fail(operation, reply=Reply(403, {"message": "Resource not accessible by integration"}))
+    with pytest.raises(GitHubError, match="not accessible"), told("org/engine"):
+        commit_on_branch(github, "main", {"new.json": "{}"}, "m", base)
+    assert fake.writes() == []
 
 
 def test_a_branch_that_always_moves_is_given_up(take: Take, fake: FakeGitHub, repository: Repository) -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -387,6 +388,12 @@ def test_what_decides_verdicts_is_told_apart_from_what_does_not(hub, fork, pull,
         "code owners",
     )
     assert touched(None, [], P("baselines")) == ("more files than GitHub lists",)
+
+
+def test_a_change_of_more_files_than_github_lists_may_touch_anything():
+    listed = SimpleNamespace(filename="kernel.py", previous_filename=None)
+    assert changed_paths(SimpleNamespace(get_files=lambda: [listed] * 2_999)) == ("kernel.py",)
+    assert changed_paths(SimpleNamespace(get_files=lambda: [listed] * 3_000)) is None
 
 
 def written(path: Path, event: dict[str, Any]) -> Path:
