@@ -252,6 +252,15 @@ def test_every_size_fits_what_github_takes_with_the_failures_first(total: int, f
     assert Marker.find(posted.comment) is not None
 
 
+def test_a_comment_brings_no_colour_image_or_width_of_its_own() -> None:
+    """So it looks like the page that it is on: light or dark, narrow or wide."""
+    comment = render(reports.all_six(), context(attested=False, touches=("configs",))).comment
+    tags = set(re.findall(r"<(/?[a-z]+)([^>]*)>", re.sub(r"<!--.*?-->", "", comment)))
+    assert {name.strip("/") for name, _ in tags} <= {"br", "code", "details", "sub", "summary"}
+    assert {attributes for _, attributes in tags} == {""}
+    assert "![" not in comment
+
+
 def test_names_as_long_as_they_may_be_still_fit() -> None:
     long = [
         reports.crashed(f"{number:0100}", f"{number:0100}", f"{number:0100}").model_copy(
