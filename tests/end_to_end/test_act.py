@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.act import ActRun, checkout, job, run_act
-from tests.support.project import CELL, Project
+from tests.support.project import CELL, STORED, Project
 
 HEALTHY = ("--accuracy", "0.6")
 
@@ -24,7 +24,7 @@ def gate(step_id: str, inputs: dict[str, Any], *, may_fail: bool = False, uses: 
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A user's repository with a baseline that the healthy stand-in made."""
     project = Project(tmp_path_factory.mktemp("project"))
-    done = project.collect(*HEALTHY, repeats=64)
+    done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     return project
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.state import Pull
-from tests.support.project import Project
+from tests.support.project import STORED, Project
 from tests.support.stages import Workplace
 
 
@@ -18,7 +18,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
     folder = tmp_path_factory.mktemp("stages")
     (folder / "project").mkdir()
     project = Project(folder / "project")
-    done = project.collect("--accuracy", "0.6", repeats=64)
+    done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     with FakeGitHub(folder / "github") as fake:
         yield Workplace(fake, project, folder)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.project import Project
+from tests.support.project import STORED, Project
 from tests.support.workflows import ROOT, steps
 
 SECONDS_BEFORE_THE_RUNNER_KILLS = 7.5
@@ -22,7 +22,7 @@ SECONDS_BEFORE_THE_RUNNER_KILLS = 7.5
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     project = Project(tmp_path)
-    done = project.collect("--accuracy", "0.6", repeats=64)
+    done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     return project
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.project import LOG, ROOT, Finished, Project, environment, finished_with
+from tests.support.project import LOG, ROOT, STORED, Finished, Project, environment, finished_with
 from tests.support.stub_process import StubEngine, stub_engine
 
 GOOD = ("--accuracy", "0.6")
@@ -24,7 +24,7 @@ UNPROVEN = ("--accept-unproven", "moe", "--accept-unproven", "scheme", "--accept
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Baselines collected from an engine that the gate started itself."""
     project = Project(tmp_path_factory.mktemp("stored"))
-    done = project.collect(*GOOD, repeats=64)
+    done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     return project.folder / "baselines"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import ROOT, STUB, Project, environment, finished
+from tests.support.project import ROOT, STORED, STUB, Project, environment, finished
 
 # The "kernel" says how often it is right; the engine is whatever the checkout holds.
 SERVE = f"""
@@ -55,7 +55,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A config with a baseline of the healthy kernel."""
     project = Project(tmp_path_factory.mktemp("gate"))
     project.write_config(gate={"margin": 0.15})
-    done = project.collect("--accuracy", "0.6", repeats=64)
+    done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     return project
 

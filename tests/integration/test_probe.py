@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import CELL, Finished, Project
+from tests.support.project import CELL, STORED, Finished, Project
 
 GOOD = ("--accuracy", "0.6")
 PROBE = "baselines/cpu/stub/default.probe.json"
@@ -18,7 +18,7 @@ PROBE = "baselines/cpu/stub/default.probe.json"
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose healthy stub has a baseline and a probe."""
     project = Project(tmp_path_factory.mktemp("stored"))
-    done = project.collect(*GOOD, repeats=64)
+    done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     done = probe(project)
     assert done.code == 0, done.err

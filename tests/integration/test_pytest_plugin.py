@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import ROOT, Project, environment
+from tests.support.project import ROOT, STORED, Project, environment
 
 pytest_plugins = ("pytester",)
 
@@ -23,7 +23,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Baselines of the healthy stub."""
     project = Project(tmp_path_factory.mktemp("stored"))
     project.write_config(gate={"margin": 0.15})
-    done = project.collect(*GOOD, repeats=64)
+    done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     return project.folder / "baselines"
 

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.project import LOG, Finished, Project
+from tests.support.project import LOG, STORED, Finished, Project
 
 GOOD = ("--accuracy", "0.6")
 COMMITS = ("--head-sha", "a" * 40, "--base-sha", "b" * 40)
@@ -20,7 +20,7 @@ IN_TIME = ("--hang-seconds", "2")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Baselines collected from the healthy stub."""
     project = Project(tmp_path_factory.mktemp("stored"))
-    done = project.collect(*GOOD, repeats=64)
+    done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     return project.folder / "baselines"
 

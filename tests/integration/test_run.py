@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.project import CELL, LOG, STUB, Project, environment
+from tests.support.project import CELL, LOG, STORED, STUB, Project, environment
 
 GOOD = ("--accuracy", "0.6")
 
@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Project:
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Baselines collected from the healthy stub."""
     project = Project(tmp_path_factory.mktemp("stored"))
-    done = project.collect(*GOOD, repeats=64)
+    done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     return project.folder / "baselines"
 
@@ -287,7 +287,7 @@ def test_no_question_text_is_in_anything_that_a_run_leaves(tmp_path: Path):
     text = project.dataset.read_text().replace("What is 3?", f"What is {canary}?")
     project.dataset.write_text(text)
     project.write_config()
-    collected = project.collect(*GOOD, repeats=64)
+    collected = project.collect(*STORED, repeats=64)
     assert collected.code == 0, collected.err
     done = project.gate(["run"], engine=project.engine(*GOOD))
     faulty = project.gate(["run"], engine=project.engine("--fault", "echo_500"))

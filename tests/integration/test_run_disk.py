@@ -13,7 +13,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from tests.support.project import LOG, STUB, Finished, Project, environment, finished_with
+from tests.support.project import LOG, STORED, STUB, Finished, Project, environment, finished_with
 
 COMMIT = ("--head-sha", "0" * 39 + "1")
 GOOD = ("--accuracy", "0.6")
@@ -29,7 +29,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Baselines collected from the healthy stub."""
     project = Project(tmp_path_factory.mktemp("stored"))
-    done = project.collect(*GOOD, repeats=64)
+    done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     return project.folder / "baselines"
 

@@ -16,7 +16,7 @@ from gate import records
 from gate.baseline import store
 from gate.baseline.collect import add_run
 from gate.model import Cell
-from tests.support.project import Project, environment
+from tests.support.project import STORED, Project, environment
 
 GOOD = ("--accuracy", "0.6")
 CONFIGS = ("second", "third", "stub")  # in the order of `arguments`
@@ -56,7 +56,7 @@ class Several(Project):
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One collected baseline, as that of all three cells on a CPU and on a GPU."""
     project = Project(tmp_path_factory.mktemp("stored"))
-    done = project.collect(*GOOD, repeats=64)
+    done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     record = records.read(project.folder / "out/run-1/records/cpu__stub__default.json")
     root = project.folder / "all"

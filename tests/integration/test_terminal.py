@@ -15,7 +15,7 @@ from gate import records
 from gate.baseline import store
 from gate.baseline.collect import add_run
 from gate.model import Cell
-from tests.support.project import Project, environment, finished
+from tests.support.project import STORED, Project, environment, finished
 from tests.support.terminal import CTRL_C, Terminal
 
 GOOD = ("--accuracy", "0.6")
@@ -28,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = Project(tmp_path_factory.mktemp("terminal"))
     (made.folder / "configs/second.yaml").write_text(made.config.read_text())
     made.write_config()
-    done = made.collect(*GOOD, repeats=64)
+    done = made.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     record = records.read(made.folder / "out/run-1/records/cpu__stub__default.json")
     cell = Cell(arch="cpu", config="second", backend="default")

@@ -24,7 +24,7 @@ from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.calls import Reply
 from tests.support.github_fake.state import Pull, Repository
 from tests.support.hubs import AT_ONCE
-from tests.support.project import CELL, Finished, Project, environment, finished_with
+from tests.support.project import CELL, STORED, Finished, Project, environment, finished_with
 
 NOWHERE = Path("no-such-folder")
 HEALTHY, WORSE = ("--accuracy", "0.6"), ("--accuracy", "0.2")
@@ -35,7 +35,7 @@ CANARY = "ghs_canary0123456789"
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A user's repository with a baseline."""
     made = Project(tmp_path_factory.mktemp("project"))
-    done = made.collect(*HEALTHY, repeats=64)
+    done = made.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     return made
 
