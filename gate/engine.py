@@ -8,7 +8,6 @@ import shutil
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from gate.cells import CellSpec
 from gate.errors import UsageError
@@ -16,9 +15,11 @@ from gate.fingerprint import HUB_ID
 from gate.model import sha256_of
 from gate.plan import SERVED_MODEL, Plan, Served
 from gate.serving import gpu
-from gate.serving.docker import DockerContainer, client_environment
+from gate.serving.confinement import Accelerator, Confinement, client_environment
+from gate.serving.docker import DockerContainer
 from gate.serving.environment import CONVERSATION_DATE_VARIABLE, inherited, is_secret
-from gate.serving.image import Image, image_of
+from gate.serving.gpu_memory import VISIBLE
+from gate.serving.image import Image, ask_image, image_of
 from gate.serving.launch import Launcher, LocalProcess
 from gate.serving.remote import Address, Remote, RemoteEngine, RemoteServer, introduce, remote_engine
 from gate.serving.server import OnLine, Server, serve
@@ -88,10 +89,13 @@ class EngineChoice:
     address: Address | None = None
     container_cli: str = "docker"
     container_user: str | None = None
+    container_groups: tuple[str, ...] = ()
 
-    def docker(self) -> list[str]:
-        """The container engine's client as a list; raises UsageError where it cannot be split."""
-        return _words(self.container_cli, "--container-cli")
+    def confinement(self, accelerator: Accelerator) -> Confinement:
+        """What shuts its container in; raises UsageError where the client cannot be split."""
+        made = Confinement(_words(self.container_cli, "--container-cli"), accelerator=accelerator)
+        made = replace(made, user=self.container_user) if self.container_user else made
+        return replace(made, groups=self.container_groups) if self.container_groups else made
 
     def argv(self) -> list[str]:
         """The command as a list; raises UsageError where it cannot be split or does not exist."""
@@ -127,7 +131,7 @@ class EngineChoice:
 
 
 def find_out(choice: EngineChoice) -> Found:
-    """Ask the engine's own Python, and the machine. Inside an image only the machine can be asked.
+    """Ask the engine's own Python, inside its image where it has one, and the machine.
 
     Raises:
         UsageError: the engine's command does not exist, or a server contradicts what is declared of it.
@@ -141,10 +145,18 @@ def find_out(choice: EngineChoice) -> Found:
             )
         return Found(None, gpu.Machine((), (), (), None), introduce(choice.address))
     if choice.image:
-        image = image_of(choice.image, choice.docker(), client_environment(os.environ))
-        return Found(None, gpu.ask_machine(), image=image)
+        return _find_out_image(choice, choice.image)
     python = gpu.engine_python(choice.argv())
     return Found(gpu.ask_engine(python, inherited(os.environ)), gpu.ask_machine())
+
+
+def _find_out_image(choice: EngineChoice, reference: str) -> Found:
+    machine, client = gpu.ask_machine(), client_environment(os.environ)
+    confinement = choice.confinement(_accelerator_here(machine))
+    image = image_of(reference, confinement.docker, client)
+    confinement.check(os.environ.get("PATH"))
+    visible = {name: os.environ[name] for name in VISIBLE if name in os.environ}
+    return Found(ask_image(image, confinement, client, visible=visible), machine, image=image)
 
 
 def launcher_for(plan: Plan, choice: EngineChoice, hf_home: Path | None) -> Launcher | RemoteServer:
@@ -154,7 +166,7 @@ def launcher_for(plan: Plan, choice: EngineChoice, hf_home: Path | None) -> Laun
     spec = plan.spec
     env = {**spec.env, **choice.environment()}
     if choice.image:
-        container = DockerContainer(
+        return DockerContainer(
             image=choice.image,
             name=f"gate-{os.getpid()}-{spec.cell.config}-{spec.cell.backend}",
             model=plan.model,
@@ -162,12 +174,10 @@ def launcher_for(plan: Plan, choice: EngineChoice, hf_home: Path | None) -> Laun
             server_args=spec.server_args,
             env=env,
             hf_home=hf_home,
-            accelerator=_accelerator(spec.cell.arch),
             preset=spec.launch_preset,
             trust_remote_code=spec.trust_remote_code,
-            docker=choice.docker(),
+            confinement=choice.confinement(_accelerator(spec.cell.arch)),
         )
-        return replace(container, user=choice.container_user) if choice.container_user else container
     return LocalProcess(
         command=choice.argv(),
         model=plan.model,
@@ -221,7 +231,13 @@ def _words(command: str, option: str) -> list[str]:
         ) from error
 
 
-def _accelerator(arch: str) -> Literal["rocm", "cuda", "cpu"]:
+def _accelerator_here(machine: gpu.Machine) -> Accelerator:
+    if "/dev/kfd" in machine.device_nodes:
+        return "rocm"
+    return "cuda" if machine.device_nodes else "cpu"
+
+
+def _accelerator(arch: str) -> Accelerator:
     if arch == "cpu":
         return "cpu"
     return "rocm" if arch.startswith("gfx") else "cuda"

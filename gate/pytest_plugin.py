@@ -23,7 +23,7 @@ VALUES: Final = (
     "confirm_with",
     "confirm_with_image",
 )
-LISTS: Final = ("backend", "engine_env", "accept_unproven")
+LISTS: Final = ("backend", "engine_env", "container_group", "accept_unproven")
 FLAGS: Final = ("accept_wider_margin",)
 OURS: Final = ("arch", "backend", "out", "fail_on", "family_size")
 """Options that are given anew for each cell."""

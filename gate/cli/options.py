@@ -43,6 +43,14 @@ ContainerUser = Annotated[
     str | None,
     typer.Option(metavar="UID:GID", help="the engine's user in its container; default: gate's"),
 ]
+ContainerGroups = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--container-group",
+        metavar="GROUP",
+        help="a group of the engine in its container, by name or number; default: video",
+    ),
+]
 EngineEnv = Annotated[
     list[str] | None,
     typer.Option("--engine-env", metavar="NAME=VALUE", help="a variable for the engine"),
@@ -110,6 +118,7 @@ class Measuring:
     engine_env: EngineEnv = None
     container_cli: ContainerCli = "docker"
     container_user: ContainerUser = None
+    container_group: ContainerGroups = None
     base_url: BaseUrl = None
     served_model: ServedModel = None
     conversation_date: ConversationDate = None
@@ -142,6 +151,7 @@ class Measuring:
                 self._address(),
                 container_cli=self.container_cli,
                 container_user=self.container_user,
+                container_groups=tuple(self.container_group or ()),
             ),
             accept_unproven=unproven(self.accept_unproven),
             concurrency=self.concurrency,
@@ -161,6 +171,7 @@ class Measuring:
             tuple(self.engine_env or ()),
             container_cli=self.container_cli,
             container_user=self.container_user,
+            container_groups=tuple(self.container_group or ()),
         )
 
     def _address(self) -> Address | None:

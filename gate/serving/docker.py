@@ -7,24 +7,22 @@ says what has not met a real Docker engine yet.
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from gate.errors import UsageError
-from gate.serving.environment import engine_environment, inherited
+from gate.serving.confinement import Confinement, client_environment
+from gate.serving.environment import engine_environment
 from gate.serving.launch import check_model, check_server_args, serve_arguments
 from gate.serving.probe import Endpoint
 
 _SOCKET: Final = "s"
 _SOCKET_FOLDER_INSIDE: Final = "/gate"
 _LONGEST_ROOT: Final = 80
-_USER: Final = re.compile(r"[1-9]\d*:\d+")
 _MODEL_INSIDE: Final = "/model"
 _HF_INSIDE: Final = "/hf"
 # Belongs to the machine or to the client, not to the engine in the image.
@@ -40,13 +38,6 @@ _LOOPBACK: Final = {
     "GLOO_SOCKET_IFNAME": "lo",
     "NCCL_SOCKET_IFNAME": "lo",
 }
-_CLIENT: Final = (
-    "DOCKER_HOST",
-    "DOCKER_CONFIG",
-    "DOCKER_CONTEXT",
-    "DOCKER_CERT_PATH",
-    "XDG_RUNTIME_DIR",
-)
 
 
 @dataclass(frozen=True)
@@ -61,11 +52,8 @@ class DockerContainer:
         server_args: the config's arguments, already split.
         env: the config's variables.
         hf_home: Hugging Face cache on this machine, mounted read-only.
-        accelerator: which devices go in.
-        groups: supplementary groups; numeric ids of the render nodes' group where the image lacks the name.
-        shm_size: size of /dev/shm.
         command: what runs inside the image instead of its entry point.
-        docker: the client, as a list.
+        confinement: what shuts it in.
     """
 
     image: str
@@ -75,15 +63,11 @@ class DockerContainer:
     server_args: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     hf_home: Path | None = None
-    accelerator: Literal["rocm", "cuda", "cpu"] = "rocm"
-    groups: Sequence[str] = ("video",)
-    shm_size: str = "16g"
     command: Sequence[str] = ("vllm",)
-    docker: Sequence[str] = ("docker",)
+    confinement: Confinement = field(default_factory=Confinement)
     preset: str = "plain"
     trust_remote_code: bool = False
     offline: bool = True
-    user: str = field(default_factory=lambda: f"{os.getuid()}:{os.getgid()}")
     outer: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @property
@@ -95,15 +79,7 @@ class DockerContainer:
         """Raise `UsageError` if the client, the user, a mount or an argument is wrong."""
         check_server_args(self.server_args)
         self.environment()
-        if shutil.which(self.docker[0], path=self.outer.get("PATH")) is None:
-            raise UsageError(f"{self.docker[0]} not found", hint="install Docker, or give --engine-command")
-        if self.user.split(":")[0] in ("0", "root"):
-            raise UsageError(
-                "the engine's container would run as root",
-                hint="run the gate as an unprivileged user, or give --container-user 1000:1000",
-            )
-        if not _USER.fullmatch(self.user):
-            raise UsageError(f"--container-user {self.user!r} is not UID:GID", hint="for example 1000:1000")
+        self.confinement.check(self.outer.get("PATH"))
         check_model(self.model)
         for source in self._mounts():
             if "," in source:
@@ -119,7 +95,7 @@ class DockerContainer:
         roots = [path for path in (tempfile.gettempdir(), "/tmp") if len(path) <= _LONGEST_ROOT]  # noqa: S108
         with tempfile.TemporaryDirectory(prefix="gate-", dir=roots[0]) as folder:
             if os.getuid() == 0:  # only root can give the folder to the container's user
-                os.chown(folder, *map(int, self.user.split(":")))
+                os.chown(folder, *map(int, self.confinement.user.split(":")))
             yield Path(folder) / _SOCKET
 
     def argv(self, endpoint: Endpoint) -> list[str]:
@@ -131,9 +107,7 @@ class DockerContainer:
             )
         folder = endpoint.socket.parent
         return [
-            *(*self.docker, "run", "--rm", "--init", "--pull", "never", "--name", self.name),
-            *("--network", "none", "--user", self.user, "--cap-drop", "ALL"),
-            *("--security-opt", "no-new-privileges", *self._devices()),
+            *self.confinement.run(self.name),
             *("--mount", f"type=bind,source={folder},target={_SOCKET_FOLDER_INSIDE}"),
             *(part for mount in self._mounts().items() for part in _read_only(*mount)),
             *(part for name in sorted(self._inside()) for part in ("--env", name)),
@@ -150,8 +124,8 @@ class DockerContainer:
         return {**client_environment(self.outer), **self._inside()}
 
     def cleanup(self) -> list[list[str]]:
-        """Remove the container by name, running or not: killing the client does not stop it."""
-        return [[*self.docker, "rm", "--force", self.name]]
+        """Remove the container by name."""
+        return [self.confinement.remove(self.name)]
 
     def placed(self, environment: Mapping[str, str]) -> DockerContainer:
         """The same engine with these variables over the config's: it sees all devices, and uses these."""
@@ -179,27 +153,6 @@ class DockerContainer:
         if self.hf_home is not None:
             mounts[str(self.hf_home.expanduser().resolve())] = _HF_INSIDE
         return mounts
-
-    def _devices(self) -> list[str]:
-        shared = ["--shm-size", self.shm_size]
-        if self.accelerator == "cuda":
-            return ["--gpus", "all", *shared]
-        if self.accelerator == "cpu":
-            return shared
-        groups = [part for group in self.groups for part in ("--group-add", group)]
-        # ROCm's tensor parallelism exchanges buffers over the host's IPC namespace.
-        return ["--device", "/dev/kfd", "--device", "/dev/dri", *groups, "--ipc", "host", *shared]
-
-
-def client_environment(outer: Mapping[str, str]) -> dict[str, str]:
-    """What the container engine's client needs of the surrounding environment."""
-    client = {name: outer[name] for name in _CLIENT if name in outer}
-    host = {k: v for k, v in inherited(outer).items() if k in ("PATH", "USER", "LOGNAME")}
-    folder = Path(outer.get("HOME", "/")) / ".docker"
-    # HOME will be the container's. Podman takes a folder without the file for an error.
-    if "DOCKER_CONFIG" not in client and (folder / "config.json").is_file():
-        client["DOCKER_CONFIG"] = str(folder)
-    return {**host, **client}
 
 
 def _read_only(source: str, target: str) -> tuple[str, str]:

@@ -145,12 +145,15 @@ def identity(engine: Engine | None, machine: Machine) -> dict[str, str]:
     return {k: v for k, v in provenance(engine, machine).items() if k not in _PLACE}
 
 
-def ask_engine(python: Sequence[str], environment: Mapping[str, str]) -> Engine:
+def ask_engine(
+    python: Sequence[str], environment: Mapping[str, str], *, option: str = "--engine-command"
+) -> Engine:
     """Run `engine_facts.py` in the engine's Python.
 
     Args:
         python: command prefix that runs Python where the engine lives.
         environment: the engine's.
+        option: where the user says which engine that is.
 
     Raises:
         EngineError: it cannot be run or answers nothing.
@@ -168,14 +171,14 @@ def ask_engine(python: Sequence[str], environment: Mapping[str, str]) -> Engine:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineError(
             f"cannot ask the engine's Python ({python[0]}): {type(error).__name__}",
-            hint="check --engine-command",
+            hint=f"check {option}",
         ) from error
     for line in done.stdout.splitlines():
         if line.startswith(_ANSWER):
             return read_answer(json.loads(line.removeprefix(_ANSWER)))
     raise EngineError(
         f"the engine's Python ({python[0]}) told nothing about itself, status {done.returncode}",
-        hint="\n  ".join(done.stderr.splitlines()[-3:]) or "check --engine-command",
+        hint="\n  ".join(done.stderr.splitlines()[-3:]) or f"check {option}",
     )
 
 

@@ -20,7 +20,7 @@ TAKEN_MIB: Final = 1024
 """What a driver and a display take is less."""
 RELEASE_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.5
-_VISIBLE: Final = ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
+VISIBLE: Final = ("HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 
 Ask = Callable[[], Mapping[int, int]]
 
@@ -77,7 +77,7 @@ class GpuMemory:
 
     async def _now(self) -> dict[int, int]:
         used = dict(await asyncio.to_thread(self._ask))
-        given = next((self._environment[name] for name in _VISIBLE if self._environment.get(name)), "")
+        given = next((self._environment[name] for name in VISIBLE if self._environment.get(name)), "")
         # By UUID, or not at all: then all of them.
         ours = {int(word) for word in given.split(",") if word.strip().isdigit()} or used.keys()
         return {number: mib for number, mib in used.items() if number in ours}

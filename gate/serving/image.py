@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from gate.errors import EngineError, UsageError
+from gate.serving import gpu
+from gate.serving.confinement import Confinement
 
 ASK_SECONDS: Final = 60.0
 PULL_SECONDS: Final = 3600.0
@@ -61,6 +64,34 @@ def image_of(reference: str, docker: Sequence[str], environment: Mapping[str, st
             f"{docker[0]} image inspect {reference} answers no image",
             hint=_last_line(described.stderr) or "is the container engine running?",
         ) from error
+
+
+def ask_image(
+    image: Image, confinement: Confinement, environment: Mapping[str, str], *, visible: Mapping[str, str]
+) -> gpu.Engine:
+    """What the engine's Python inside the image says of itself, in a container shut in as it will serve.
+
+    Args:
+        image: on this machine.
+        confinement: what shuts the container in.
+        environment: the client's.
+        visible: variables that say which GPUs are ours.
+
+    Raises:
+        EngineError: it has no `python3`, or that answers nothing.
+    """
+    inside = {**visible, "HOME": "/tmp"}  # noqa: S108 - an unprivileged user's only sure place
+    name = f"gate-ask-{os.getpid()}"
+    asked = [
+        *confinement.run(name),
+        *(part for variable in sorted(inside) for part in ("--env", variable)),
+        *("--entrypoint", "python3", image.reference),
+    ]
+    try:
+        return gpu.ask_engine(asked, {**environment, **inside}, option="--engine-image")
+    except EngineError:
+        _run(confinement.remove(name), environment, ASK_SECONDS)
+        raise
 
 
 def _run(

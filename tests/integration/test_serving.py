@@ -20,6 +20,7 @@ from gate.evals.client import EngineClient
 from gate.evals.task import Request
 from gate.serving import server as server_module
 from gate.serving import warden
+from gate.serving.confinement import Confinement
 from gate.serving.docker import DockerContainer
 from gate.serving.launch import LocalProcess
 from gate.serving.processes import Remembered, Tree, remember
@@ -390,8 +391,7 @@ async def test_a_container_is_run_served_and_removed_by_name_though_its_client_i
         name="gate-1",
         model="org/name",
         served_model="m",
-        docker=[str(docker)],
-        user="1000:1000",
+        confinement=Confinement([str(docker)], user="1000:1000"),
         env={"STUB_FAULTS": "deaf", "STUB_PID_FILE": str(pids), "RECORD": str(record)},
     )
     async with run(launcher) as server:
@@ -415,7 +415,11 @@ async def test_a_clean_up_that_fails_is_said_in_the_log(run, tmp_path, pids):
     docker.write_text("#!/bin/sh\nexit 125\n")
     docker.chmod(0o755)
     launcher = DockerContainer(
-        image="x", name="gate-1", model="org/name", served_model="m", docker=[str(docker)], user="1000:1000"
+        image="x",
+        name="gate-1",
+        model="org/name",
+        served_model="m",
+        confinement=Confinement([str(docker)], user="1000:1000"),
     )
     with pytest.raises(EngineError, match="exited with status 125"):
         async with run(launcher, on_line=lines.append):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gate.errors import UsageError
+from gate.serving.confinement import Confinement
 from gate.serving.docker import DockerContainer
 from gate.serving.probe import Endpoint
 
@@ -18,10 +19,14 @@ def container(**changes: object) -> DockerContainer:
         "name": "gate-1",
         "model": "org/name",
         "served_model": "m",
-        "user": "1000:1000",
         "outer": {"PATH": "/usr/bin", "HOME": "/home/u", "GITHUB_TOKEN": "x", "HIP_VISIBLE_DEVICES": "0"},
     }
-    return DockerContainer(**(settings | changes))
+    inside = {"user", "accelerator", "groups"}
+    confinement = Confinement(
+        **({"user": "1000:1000"} | {name: changes[name] for name in inside & changes.keys()})
+    )
+    changes = {name: value for name, value in changes.items() if name not in inside}
+    return DockerContainer(**(settings | {"confinement": confinement} | changes))
 
 
 @pytest.fixture
