@@ -169,7 +169,8 @@ def plan_gate(
         plan.reference,
         spec.gate,
         family_size=family_size,
-        chance=spec.task.chance,
+        # What the config lets expect, or what the questions themselves show, if that is more.
+        chance=max(spec.task.chance, plan.task.chance),
         accept_wider_margin=accept_wider_margin,
     )
     probe = plan_probe(spec, origins.baselines, plan.fingerprint.model_revision)

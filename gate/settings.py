@@ -51,7 +51,7 @@ class GateSettings(Frozen):
     alpha_pass: float = Field(default=0.05, gt=0, lt=0.5)
     tolerated_loss: float = Field(default=0.0, ge=0, lt=1)
     max_repeats: int = Field(default=40, ge=1)
-    max_minutes: float | None = Field(default=None, gt=0)
+    max_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     hang_seconds: float = Field(default=HANG_SECONDS, gt=0, allow_inf_nan=False)
     probe: ProbeSettings = ProbeSettings()
 

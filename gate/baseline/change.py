@@ -57,9 +57,9 @@ class Change(NamedTuple):
     """One cell before and after.
 
     Args:
-        before: what counted; None where nothing did, or where it was another fingerprint.
+        before: what counted; None where nothing did, or where it was of other questions.
         after: what will count.
-        comparison: the new runs against what counted; None where there is nothing to compare.
+        comparison: the new runs against what counted; None where nothing did, or another fingerprint.
         new_epoch: whether what counted before counts no longer.
         detectable: the drop that a gate finds 9 times in 10, before and after; None where it can prove none.
         drift: the new runs against the pinned ones, where something older is pinned.
@@ -91,7 +91,7 @@ def change_of(
         chance: score of guessing.
     """
     counted = current_runs(before) if before is not None else ()
-    if before is None or not counted or before.fingerprint != after.fingerprint:
+    if before is None or not counted or before.questions != after.questions:
         return Change(
             cell=str(after.fingerprint.cell),
             before=None,
@@ -105,7 +105,7 @@ def change_of(
         cell=str(after.fingerprint.cell),
         before=row_of(before),
         after=row_of(after),
-        comparison=compared(before, after),
+        comparison=compared(before, after) if before.fingerprint == after.fingerprint else None,
         new_epoch=not {run.id for run in counted} & {run.id for run in current_runs(after)},
         detectable=(_detectable(before, settings, chance), _detectable(after, settings, chance)),
         drift=_drift(after, settings),

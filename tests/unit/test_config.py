@@ -36,6 +36,7 @@ def broken(old: str, new: str) -> ConfigError:
         ("[moe_activation]", "[moe_activaton]", 11, "the fallback 'moe_activaton'", "'moe_activation'?"),
         ("task: gpqa_diamond", "task: gpqa", 7, "task.name: 'gpqa' is not known", "'gpqa_diamond'?"),
         ("margin: 0.03", "margin: 1.5", 8, "gate.margin: 1.5: input should be less than 1", ""),
+        ("max_minutes: 90", "max_minutes: .inf", 8, "gate.max_minutes: inf: input should be a finite", ""),
         ("margin: 0.03", "margin: '0.03'", 8, "gate.margin: '0.03': input should be a valid number", ""),
         ("task: gpqa_diamond", "task: gpqa_dimond", 7, "task.name: 'gpqa_dimond' is", "'gpqa_diamond'?"),
         ("task: gpqa_diamond", "task: {name: gsm8k, protocol: gpt_oss}", 7, "the protocol of gsm8k is", ""),

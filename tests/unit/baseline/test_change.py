@@ -126,10 +126,28 @@ def test_no_sample_stands_on_both_sides_of_the_drift() -> None:
     assert change.drift.difference == pytest.approx(float((new / 16 - pinned / 48).mean()))
 
 
-def test_a_first_baseline_and_another_fingerprint_have_nothing_to_be_compared_with() -> None:
+def test_a_first_baseline_has_nothing_to_be_compared_with() -> None:
     first = change_of(None, BEFORE, SETTINGS)
     assert (first.before, first.comparison, first.new_epoch) == (None, None, False)
+
+
+def test_of_another_fingerprint_the_scores_stand_side_by_side_and_are_not_tested() -> None:
     other = grown(BEFORE, 7, fingerprint=fingerprint(question_ids(60), temperature=0.5))
+    change = change_of(BEFORE, other, SETTINGS)
+    assert change.before is not None
+    assert (change.before.score, change.after.score) == (score(BEFORE), score(other))
+    assert (change.comparison, change.drift, change.new_epoch) == (None, None, True)
+
+
+def test_a_new_fingerprint_hides_no_fall_past_the_margin() -> None:
+    mark = fingerprint(question_ids(60), max_tokens=4097)
+    fallen = change_of(BEFORE, grown(BEFORE, 7, fingerprint=mark, accuracy=0.3), SETTINGS)
+    assert [text.split(" by ")[0] for text in objections(fallen, SETTINGS)] == ["lowers the score"]
+    assert not list(objections(change_of(BEFORE, grown(BEFORE, 7, fingerprint=mark), SETTINGS), SETTINGS))
+
+
+def test_other_questions_have_nothing_to_be_compared_with() -> None:
+    other = grown(BEFORE, 7, total=40, fingerprint=fingerprint(question_ids(40)))
     change = change_of(BEFORE, other, SETTINGS)
     assert (change.before, change.comparison, change.new_epoch) == (None, None, True)
 

@@ -46,6 +46,29 @@ def test_below_four_repeats_the_spread_between_questions_is_the_variance():
     assert float(look.variance_plain) == pytest.approx(np.var(s / 3 - k / 8, ddof=1) / 4)
 
 
+def test_looks_after_one_to_six_passes_in_one_go_are_those_taken_one_by_one():
+    """Whether V_u comes from each question's own spread is decided look by look: from four repeats on."""
+    k, n, margin = np.array([8.0, 5, 1, 4]), np.asarray(8.0), 0.1
+    s, m = np.cumsum(np.tile([1.0, 1, 0, 0], (6, 1)), axis=0), np.arange(1.0, 7)[:, None]
+    moments = baseline_moments(k, n)
+    together = asked_statistics(k, n, s, m, moments, margin=margin)
+    for row in range(6):
+        alone = look_statistics(k, 8, s[row], row + 1, margin=margin)
+        assert [float(field[row]) for field in together[1:]] == pytest.approx([float(f) for f in alone[1:]])
+
+
+def test_one_question_of_one_repeat_leaves_the_noise_of_all_unknown():
+    assert baseline_moments([1, 1, 0], [2, 1, 2]).within is None
+
+
+def test_the_interval_rests_on_the_largest_of_the_three_variances():
+    """Each question turned round: within a build nothing varies, so only the pooled variance shows it."""
+    right = np.array([32, 0] * 50)
+    look = look_statistics(right, 32, (32 - right) / 2, 16, margin=0.05)
+    assert float(look.variance_regression) > max(float(look.variance_plain), float(look.variance_null))
+    assert float(look.variance) == float(look.variance_regression)
+
+
 def test_a_tolerated_loss_shifts_only_the_regression_test():
     k, s = np.array([30, 20, 10]), np.array([10, 8, 3])
     plain = look_statistics(k, 32, s, 16, margin=0.1)
