@@ -22,6 +22,13 @@ PACKAGE: Final = ROOT / "node_modules/@sparticuz/chromium/bin"
 INSTALLED: Final = ROOT / ".cache/browser"
 AXE: Final = ROOT / "node_modules/axe-core/axe.min.js"
 SCREENSHOTS: Final = ROOT / "out/screenshots"
+LOOKS: Final[dict[str, dict[str, Any]]] = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "narrow": {"viewport": {"width": 360, "height": 740}},
+    "wide": {"viewport": {"width": 1600, "height": 1000}},
+}
+ROWS: Final = "#table tbody tr:not([hidden])"
 _UNPACK: Final = (
     'const zlib = require("node:zlib"), fs = require("node:fs"); '
     "fs.writeFileSync(process.argv[2], zlib.brotliDecompressSync(fs.readFileSync(process.argv[1])));"
@@ -145,6 +152,12 @@ class Watched:
         path = SCREENSHOTS / f"{name}.png"
         self.page.screenshot(path=path, **how)
         return path
+
+
+def ready(page: Page) -> Page:
+    """The page once its script has run."""
+    page.wait_for_selector("html[data-ready]", state="attached")
+    return page
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from gate.fingerprint import Git, git_in
 
@@ -23,7 +26,7 @@ def repository(folder: Path, *files: str) -> Git:
 
 
 def commit(folder: Path, message: str = "a change", author: str = "tester", date: str | None = None) -> str:
-    """Commit whatever is there, and return the commit's id."""
+    """Commit whatever is there, written and committed at `date`, and return the commit's id."""
     run(folder, "add", "--all")
     when = () if date is None else (f"--date={date}",)
     run(
@@ -34,13 +37,18 @@ def commit(folder: Path, message: str = "a change", author: str = "tester", date
         f"--author={author} <{author}@example.org>",
         *when,
         f"-m{message}",
+        environment={} if date is None else {"GIT_COMMITTER_DATE": date},
     )
     return run(folder, "rev-parse", "HEAD")
 
 
-def run(folder: Path, *arguments: str) -> str:
+def run(folder: Path, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> str:
     """What git prints; an error is one of the test."""
     done = subprocess.run(
-        ["git", "-C", str(folder), *NOBODY, *arguments], check=True, capture_output=True, text=True
+        ["git", "-C", str(folder), *NOBODY, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
     )
     return done.stdout.strip()

@@ -33,14 +33,6 @@
     details.addEventListener("toggle", draw);
     draw();
   }
-  function reveal() {
-    const details = section(decodeURIComponent(location.hash.slice(1)));
-    if (!(details instanceof HTMLDetailsElement)) return;
-    details.hidden = false;
-    details.open = true;
-    details.scrollIntoView();
-    details.querySelector("summary").focus({ preventScroll: true });
-  }
   function drawForest() {
     if (!field) return;
     const told = listed.map(id => cells[index.get(id)]).filter(cell => cell.difference !== null);
@@ -62,8 +54,6 @@
   more?.addEventListener("click", () => { whole = true; drawForest(); });
   if (field) redrawn(field, drawForest);
   [...list.children].forEach(watch);
-  addEventListener("hashchange", reveal);
-  reveal();
-  addEventListener("beforeprint", () => { for (const details of list.children) if (!details.hidden) details.open = true; });
+  sectionsOf(list, section);
   document.documentElement.dataset.ready = "true";
 })();

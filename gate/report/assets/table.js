@@ -43,6 +43,21 @@ async function unpacked(id) {
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
+/* Opens the section that the address names, now and whenever it changes; `find` may make it. On paper all are open. */
+function sectionsOf(list, find = id => document.getElementById(id)) {
+  const reveal = () => {
+    const details = find(decodeURIComponent(location.hash.slice(1)));
+    if (!(details instanceof HTMLDetailsElement)) return;
+    details.hidden = false;
+    details.open = true;
+    details.scrollIntoView();
+    details.querySelector("summary").focus({ preventScroll: true });
+  };
+  addEventListener("hashchange", reveal);
+  addEventListener("beforeprint", () => { for (const details of list.children) if (!details.hidden) details.open = true; });
+  reveal();
+}
+
 /* Calls `draw` now, and again when the width of what it draws into has changed. */
 function redrawn(element, draw) {
   let width = 0;

@@ -12,16 +12,9 @@ from playwright.sync_api import Page
 
 from gate.report.html import render_html
 from tests.support import reports
-from tests.support.browser import Watched
+from tests.support.browser import LOOKS, ROWS, Watched, ready
 
 Open = Callable[..., Watched]
-LOOKS = {
-    "light": {"color_scheme": "light"},
-    "dark": {"color_scheme": "dark"},
-    "narrow": {"viewport": {"width": 360, "height": 740}},
-    "wide": {"viewport": {"width": 1600, "height": 1000}},
-}
-ROWS = "#table tbody tr:not([hidden])"
 TRITON = "gfx950--gpt-oss-20b-rocm-mxfp4-fp8--triton"
 CELLS = 5_000
 RENDER_CPU_SECONDS = 40  # 8 to 9 s on a quiet machine
@@ -35,11 +28,6 @@ def report_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(render_html(reports.report_of(reports.detailed(), *reports.all_six().cells[1:])))
     return path
-
-
-def ready(page: Page) -> Page:
-    page.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
-    return page
 
 
 def names(page: Page) -> list[str]:
