@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import partial
 
 
 class Exit(IntEnum):
@@ -36,6 +37,10 @@ class GateError(Exception):
     def located(self) -> str:
         """What happened and where, without what to do next."""
         return f"{self.where}: {self.message}" if self.where else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are made anew from `args` when they cross processes, and these take keywords.
+        return partial(type(self), self.message, where=self.where, hint=self.hint), ()
 
     def __str__(self) -> str:
         return f"{self.located}\n  {self.hint}"

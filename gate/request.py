@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
 
 from gate.cells import CellSpec, cells_of
 from gate.engine import EngineChoice, Found, check_served, find_out
 from gate.errors import UsageError
 from gate.fingerprint import git_in, provenance
 from gate.plan import Heads, Origins
+
+Answer = TypeVar("Answer")
+ExecutorName = Literal["sequential", "jobs", "ray"]
+
+
+class There(Protocol):
+    """Calls a function on a machine like those that the cells are measured on."""
+
+    def __call__(self, function: Callable[..., Answer], *arguments: Any) -> Answer:  # noqa: ANN401
+        """What it returns."""
+
+
+def here(function: Callable[..., Answer], *arguments: Any) -> Answer:  # noqa: ANN401 - the function's
+    """Here, where the cells are measured on this machine."""
+    return function(*arguments)
 
 
 @dataclass(frozen=True)
@@ -32,10 +49,12 @@ class RunRequest:
     accept_unproven: tuple[str, ...] = ()
     fail_on: str | None = None
     jobs: int = 1
+    executor: ExecutorName | None = None
+    address: str = "auto"
     confirm_with: EngineChoice | None = None
 
 
-def select(request: RunRequest) -> tuple[tuple[CellSpec, ...], Found]:
+def select(request: RunRequest, there: There = here) -> tuple[tuple[CellSpec, ...], Found]:
     """The cells asked for, and what the engine's own environment says of itself.
 
     Raises:
@@ -45,7 +64,7 @@ def select(request: RunRequest) -> tuple[tuple[CellSpec, ...], Found]:
     given = None if request.arch == "auto" else request.arch
     # Read before the engine is asked: a misspelt config must not hide behind an engine that is not there.
     cells_of(request.paths, arch=given, backends=request.backends, unknown_arch="any")
-    found = find_out(request.engine)
+    found = there(find_out, request.engine)
     arch = given or found.arch()
     specs = cells_of(request.paths, arch=arch, backends=request.backends)
     if found.remote is not None and len(specs) > 1:

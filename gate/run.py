@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,14 +23,15 @@ from gate.engine import Found, find_out, launcher_for
 from gate.errors import RecordError, StorageError, UsageError
 from gate.evals.asking import Client, Manner
 from gate.evals.journal import Journal
-from gate.executors import Executor, Here, Place, executor_for, visibility_variables
+from gate.executors import Executor, Here, Place, check_executor, executor_for, visibility_variables
+from gate.executors.ray import Cluster, OnRay, connected
 from gate.measure import RESTARTS, Engine, failure_of, measure, unmeasured
 from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_confirmation, plan_gate, resumed
 from gate.report.progress import Kept, Progress
 from gate.reporting import assemble, fail_on_verdicts, write_report
-from gate.request import RunRequest, provenance_of, select
+from gate.request import RunRequest, here, provenance_of, select
 from gate.rerun import NOT_EXTENDED, ended_undecided
 from gate.serving.launch import Launcher
 from gate.serving.remote import RemoteServer
@@ -60,7 +61,12 @@ class CellJob(NamedTuple):
     @property
     def gpus(self) -> int:
         """GPUs of its engine."""
-        return self.plan.spec.gpus
+        return 0 if self.plan.spec.cell.arch == "cpu" else self.plan.spec.gpus
+
+    @property
+    def launchers(self) -> tuple[Launcher | RemoteServer, ...]:
+        """Every engine that it may start."""
+        return (self.launcher, self.base.launcher) if self.base else (self.launcher,)
 
 
 def run_cells(request: RunRequest, progress: Progress) -> GateReport:
@@ -73,11 +79,33 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
     """
     fail_on = fail_on_verdicts(request.fail_on)
     request.heads.check()
-    specs, found = select(request)
-    base = find_out(request.confirm_with) if request.confirm_with else None
-    outputs = Outputs(request.out)
-    outputs.prepare()
-    executor = _executor(request, specs, found)
+    check_executor(request.executor, request.jobs, remote=request.engine.address is not None)
+    with ExitStack() as stack:
+        cluster: Cluster | None = None
+        if request.executor == "ray":
+            cluster = stack.enter_context(connected(request.address, request.arch))
+        there = cluster.there if cluster else here
+        specs, found = select(request, there)
+        base = there(find_out, request.confirm_with) if request.confirm_with else None
+        outputs = Outputs(request.out)
+        outputs.prepare()
+        executor = _executor(request, specs, found, cluster)
+        planned = _planned(request, specs, found, base, outputs)
+        executor.check(planned)
+        outputs.forget(spec.cell for spec in specs)
+        progress.planned([spec.cell for spec in specs])
+        try:
+            return asyncio.run(
+                _measure_and_report(planned, executor, request, outputs, progress, fail_on=fail_on)
+            )
+        finally:
+            progress.close()
+
+
+def _planned(
+    request: RunRequest, specs: Sequence[CellSpec], found: Found, base: Found | None, outputs: Outputs
+) -> list[CellJob]:
+    """Every cell, with the stream of the journal that it goes on from."""
     planned: list[CellJob] = []
     for spec in specs:
         plan = plan_gate(
@@ -95,19 +123,7 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
         launcher = launcher_for(plan, request.engine, request.origins.hf_home)
         earlier = ended_undecided(plan, outputs, _judge_of(plan, request))
         planned.append(CellJob(plan, launcher, _base_of(plan, request, base), earlier))
-    for job in planned:
-        job.launcher.check()
-        if job.base is not None:
-            job.base.launcher.check()
-    executor.check(planned)
-    outputs.forget(spec.cell for spec in specs)
-    progress.planned([spec.cell for spec in specs])
-    try:
-        return asyncio.run(
-            _measure_and_report(planned, executor, request, outputs, progress, fail_on=fail_on)
-        )
-    finally:
-        progress.close()
+    return planned
 
 
 def _judge_of(plan: Plan, request: RunRequest) -> partial[CellResult]:
@@ -132,17 +148,23 @@ def _base_of(plan: Plan, request: RunRequest, found: Found | None) -> BaseBuild 
     return BaseBuild(base, launcher_for(base, choice, request.origins.hf_home))
 
 
-def _executor(request: RunRequest, specs: Sequence[CellSpec], found: Found) -> Executor:
-    """Who runs the cells; refuses `--jobs` where a config already says which GPUs it takes."""
+def _executor(
+    request: RunRequest, specs: Sequence[CellSpec], found: Found, cluster: Cluster | None
+) -> Executor:
+    """Who runs the cells; refuses to share out GPUs where a config already says which ones it takes."""
     arch = specs[0].cell.arch
     for spec in specs:
         given = {**spec.env, **request.engine.environment()}
-        if request.jobs > 1 and (pinned := [name for name in visibility_variables(arch) if name in given]):
+        pinned = [name for name in visibility_variables(arch) if name in given]
+        if pinned and (request.jobs > 1 or cluster):
             raise UsageError(
-                f"{pinned[0]} is set for the engine, and --jobs gives each cell GPUs of its own",
+                f"{pinned[0]} is set for the engine, and "
+                f"{'Ray' if cluster else '--jobs'} gives each cell GPUs of its own",
                 where=str(spec.cell),
                 hint=f"leave {pinned[0]} to the surrounding environment: its GPUs are then shared out",
             )
+    if cluster:
+        return OnRay(cluster, request.engine, request.engine.identity(found))
     return executor_for(request.jobs, arch=arch, gpu_count=found.gpu_count(), environ=os.environ)
 
 
@@ -156,10 +178,11 @@ async def _measure_and_report(
     fail_on: Sequence[Verdict] | None,
 ) -> GateReport:
     """Measure and report, both out of reach of a second signal: it must not tear what the first one left."""
+    one_at_a_time = request.jobs == 1 and request.executor != "ray"
     with cancelled_by_signals(progress.stopping) as received:
 
         async def measure_one(job: CellJob, place: Place) -> CellResult:
-            watch = progress if request.jobs == 1 else progress.apart()
+            watch = progress if one_at_a_time else progress.apart()
             return await _measure_cell(job, place, request, outputs, watch, received=received)
 
         results = await executor.run(planned, measure_one)

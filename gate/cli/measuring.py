@@ -37,6 +37,13 @@ def run(
     jobs: Annotated[
         int, typer.Option(min=1, help="cells at once, each on GPUs of its own (on a CPU: sharing it)")
     ] = 1,
+    executor: Annotated[
+        Literal["sequential", "jobs", "ray"] | None,
+        typer.Option(help="who places the cells; ray: the nodes of a cluster (see docs/scaling.md)"),
+    ] = None,
+    address: Annotated[
+        str, typer.Option(help="with --executor ray: the cluster; auto is the one this machine belongs to")
+    ] = "auto",
     as_json: AsJson = False,
     bisect: Annotated[
         bool, typer.Option("--bisect", help="for `git bisect run`: exit 0 good, 1 bad, 125 cannot tell")
@@ -49,7 +56,7 @@ def run(
 
     if bisect:
         judging = replace(judging, head_sha=commit_under_test(judging.head_sha, git_in(Path.cwd())))
-    request = judging.request(paths, measuring, jobs=jobs)
+    request = judging.request(paths, measuring, jobs=jobs, executor=executor, address=address)
     report = run_cells(request, progress(quiet=measuring.quiet or as_json))
     print_report(report, as_json=as_json)
     raise typer.Exit(exit_of_verdict(report.verdict) if bisect else report.exit_code)

@@ -39,6 +39,20 @@ class Item(NamedTuple):
         return f"Item({len(self.options)} options)"
 
 
+class Remembering:
+    """`option_permutation` with a memory, which stays behind where a task is sent to another process."""
+
+    def __init__(self) -> None:
+        self._drawn = lru_cache(4096)(option_permutation)
+
+    def __call__(self, stream: str, question: str, repeat: int, options: int) -> tuple[int, ...]:
+        """See `Order`."""
+        return self._drawn(stream, question, repeat, options)
+
+    def __reduce__(self) -> tuple[type[Remembering], tuple[()]]:
+        return Remembering, ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChoiceTask:
     """A multiple-choice task (see `gate.evals.task.Task`).
@@ -57,7 +71,7 @@ class ChoiceTask:
     asker: Asker = field(repr=False)
     items: Mapping[str, Item] = field(repr=False)
     # Asked for twice a sample, by `request` and by `grade`; what is in flight fits several times.
-    order: Order = field(repr=False, default_factory=lambda: lru_cache(4096)(option_permutation))
+    order: Order = field(repr=False, default_factory=Remembering)
     read: Callable[[str, str], str | None] = field(repr=False, default=read_letter)
     as_gpt_oss: bool = False
     groups: Mapping[str, str] = field(default_factory=dict)

@@ -5,7 +5,7 @@ runs in this process always, with the journal and every decision; only the engin
 are where the place is. It always returns a result, also when it is cancelled.
 """
 
-from gate.executors.local import Here, Jobs, Sequential, executor_for, visibility_variables
+from gate.executors.local import Here, Jobs, Sequential, check_executor, executor_for, visibility_variables
 from gate.executors.protocol import Executor, Job, Place
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Jobs",
     "Place",
     "Sequential",
+    "check_executor",
     "executor_for",
     "visibility_variables",
 ]

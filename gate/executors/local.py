@@ -57,7 +57,8 @@ class Sequential:
     """One job after the other, on whatever the machine shows."""
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Nothing can be wrong: the engine finds its GPUs itself."""
+        """See `Executor`: the engines alone, which find their GPUs themselves."""
+        check_launchers(jobs)
 
     async def run(
         self, jobs: Sequence[AnyJob], measure: Callable[[AnyJob, Place], Awaitable[Result]]
@@ -80,11 +81,13 @@ class Jobs:
 
     def check(self, jobs: Sequence[Job]) -> None:
         """See `Executor`: a job that needs more GPUs than there are, or more at once than GPUs allow."""
+        check_launchers(jobs)
         here = len(self._devices)
         for job in jobs:
             if job.gpus > here:
                 raise UsageError(
-                    f"needs {_gpus(job.gpus)}, and this host has {here or 'none that any tool describes'}",
+                    f"needs {gpus_words(job.gpus)}, and this host has "
+                    f"{here or 'none that any tool describes'}",
                     where=job.name,
                     hint="run it on a larger runner, or lower its parallel sizes",
                 )
@@ -94,7 +97,7 @@ class Jobs:
             fitting += left >= 0
         if min(self._at_once, len(jobs)) > fitting:
             raise UsageError(
-                f"--jobs {self._at_once}: {_gpus(here)} of this host hold at most "
+                f"--jobs {self._at_once}: {gpus_words(here)} of this host hold at most "
                 f"{fitting} of these {len(jobs)} cells at once",
                 hint=f"give --jobs {fitting}; the others wait for their turn",
             )
@@ -145,6 +148,42 @@ def executor_for(at_once: int, *, arch: str, gpu_count: int, environ: Mapping[st
     return Jobs(at_once, [str(number) for number in range(gpu_count)])
 
 
+def check_executor(name: str | None, jobs: int, *, remote: bool) -> None:
+    """Refuse options that contradict each other.
+
+    Args:
+        name: of --executor, None where it is not given.
+        jobs: of --jobs.
+        remote: whether a server that runs already is measured.
+
+    Raises:
+        UsageError: says which.
+    """
+    if name == "ray" and remote:
+        raise UsageError(
+            "--base-url is a server that runs already: there is nothing for Ray to place",
+            hint="leave out --executor ray",
+        )
+    if name == "ray" and jobs > 1:
+        raise UsageError(
+            "--jobs is for this host; with Ray as many cells run as the cluster has room for",
+            hint="leave out --jobs",
+        )
+    if name == "sequential" and jobs > 1:
+        raise UsageError(
+            f"--jobs {jobs} measures several cells at once, --executor sequential one", hint="leave one out"
+        )
+    if name == "jobs" and jobs == 1:
+        raise UsageError("how many at once?", where="--executor jobs", hint="give --jobs N")
+
+
+def check_launchers(jobs: Sequence[Job]) -> None:
+    """Check how every engine would be started on this machine; raises UsageError."""
+    for job in jobs:
+        for launcher in job.launchers:
+            launcher.check()
+
+
 def visibility_variables(arch: str) -> tuple[str, ...]:
     """Which variables say what GPUs an engine sees, the one that counts first."""
     if arch == "cpu":
@@ -168,5 +207,6 @@ async def first_done(running: Mapping[asyncio.Future[Result], object]) -> set[as
             return done
 
 
-def _gpus(number: int) -> str:
+def gpus_words(number: int) -> str:
+    """`1 GPU`, `8 GPUs`."""
     return f"{number} GPU{'' if number == 1 else 's'}"

@@ -24,6 +24,10 @@ class Job(Protocol):
     def gpus(self) -> int:
         """How many GPUs its engine takes; 0 on a CPU."""
 
+    @property
+    def launchers(self) -> Sequence[Launcher | RemoteServer]:
+        """How the engines that it may need are started."""
+
 
 class Place(Protocol):
     """Where the engine of a job runs, and with it the client that asks it."""
@@ -62,7 +66,11 @@ class Executor(Protocol):
     """Runs jobs."""
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Refuse, before anything starts, jobs that could never run as asked; raises UsageError."""
+        """Refuse, before anything starts, jobs and engines that could never run as asked.
+
+        Raises:
+            UsageError: says which and why.
+        """
 
     async def run(
         self, jobs: Sequence[AnyJob], measure: Callable[[AnyJob, Place], Awaitable[Result]]

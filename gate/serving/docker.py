@@ -131,6 +131,10 @@ class DockerContainer:
         """The same engine with these variables over the config's: it sees all devices, and uses these."""
         return replace(self, env={**self.env, **environment})
 
+    def started_from(self, outer: Mapping[str, str]) -> DockerContainer:
+        """The same engine started by a process with this environment."""
+        return replace(self, outer=outer)
+
     def _inside(self) -> dict[str, str]:
         whole = engine_environment(
             {**_LOOPBACK, **self.env}, outer=self.outer, command="vllm", offline=self.offline

@@ -55,6 +55,9 @@ class Launcher(Protocol):
     def placed(self, environment: Mapping[str, str]) -> Launcher:
         """The same engine with these variables over the config's: what it may see of the machine."""
 
+    def started_from(self, outer: Mapping[str, str]) -> Launcher:
+        """The same engine started by a process with this environment: another one, on another machine."""
+
 
 @dataclass(frozen=True)
 class LocalProcess:
@@ -118,6 +121,10 @@ class LocalProcess:
     def placed(self, environment: Mapping[str, str]) -> LocalProcess:
         """The same engine with these variables over the config's."""
         return replace(self, env={**self.env, **environment})
+
+    def started_from(self, outer: Mapping[str, str]) -> LocalProcess:
+        """The same engine started by a process with this environment."""
+        return replace(self, outer=outer)
 
 
 class Serving(Protocol):

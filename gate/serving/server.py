@@ -165,7 +165,7 @@ class Server:
             try:
                 reason = await work
             finally:
-                if not self._suspicion.done() and not _being_cancelled():
+                if not self._suspicion.done() and not being_cancelled():
                     self._suspicion.set_result(reason)
 
         return asyncio.create_task(suspect())
@@ -292,8 +292,8 @@ async def serve(
             yield server
         finally:
             # A cancelled job is killed 10 s after its first signal, and its record is still to be written.
-            hurried = _being_cancelled()
-            await _unless_torn(server.stop(min(stop_seconds, HURRIED_SECONDS) if hurried else stop_seconds))
+            hurried = being_cancelled()
+            await unless_torn(server.stop(min(stop_seconds, HURRIED_SECONDS) if hurried else stop_seconds))
             for leaked in await memory.look_after(0 if hurried else RELEASE_SECONDS):
                 on_line(f"gate: WARNING {leaked}")
 
@@ -317,13 +317,13 @@ async def _healthy_server(
         try:
             await server.wait_healthy(deadline, check_owner=launcher.listens_itself)
         except EngineError:
-            await _unless_torn(server.stop(stop_seconds))
+            await unless_torn(server.stop(stop_seconds))
             if not server.port_was_taken or attempt == PORT_ATTEMPTS:
                 raise
             attempt += 1
             on_line(f"gate: port {endpoint.port} was taken by somebody else, trying another one")
         except BaseException:
-            await _unless_torn(server.stop(stop_seconds))
+            await unless_torn(server.stop(stop_seconds))
             raise
         else:
             return server
@@ -341,7 +341,8 @@ async def _start(launcher: Launcher, endpoint: Endpoint, stop_seconds: float) ->
     )
 
 
-def _being_cancelled() -> bool:
+def being_cancelled() -> bool:
+    """Whether the task that asks was cancelled: it is in a hurry then."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -355,7 +356,7 @@ def _tell_lost(workers: tuple[Remembered, ...]) -> str:
     return f"the engine's process {names} is gone"
 
 
-async def _unless_torn(work: Coroutine[Any, Any, None]) -> None:
+async def unless_torn(work: Coroutine[Any, Any, None]) -> None:
     """Finish `work` even if this task is cancelled meanwhile, then let the cancellation through."""
     task = asyncio.create_task(work)
     torn: asyncio.CancelledError | None = None

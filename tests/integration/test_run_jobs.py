@@ -2,71 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shlex
 import signal
-import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
-from gate import records
-from gate.baseline import store
-from gate.baseline.collect import add_run
-from gate.model import Cell
-from tests.support.project import STORED, Project, environment
+from tests.support.project import environment
+from tests.support.several import CONFIGS, GOOD, Several, lines, stored_baselines
 
-GOOD = ("--accuracy", "0.6")
-CONFIGS = ("second", "third", "stub")  # in the order of `arguments`
 H100 = "9.0, NVIDIA H100 80GB HBM3, 580.159.04, 81559 MiB, 4 MiB, 1980 MHz, 2619 MHz, 700.00 W"
-
-
-class Several(Project):
-    """A project of three cells."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        for name in CONFIGS[:2]:
-            (folder / f"configs/{name}.yaml").write_text(self.config.read_text())
-
-    @property
-    def others(self) -> list[str]:
-        """The configs that `arguments` does not name itself."""
-        return [f"configs/{name}.yaml" for name in CONFIGS[:2]]
-
-    def start(self, *options: str, engine: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-        """`gate run` of all three."""
-        return subprocess.Popen(
-            [*self.arguments("run", *self.others, engine=engine), *options],
-            cwd=self.folder,
-            env=environment() | (env or {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def files(self, folder: str, suffix: str, arch: str = "cpu") -> list[Path]:
-        """One file a cell."""
-        return [self.folder / f"out/{folder}/{arch}__{name}__default.{suffix}" for name in CONFIGS]
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One collected baseline, as that of all three cells on a CPU and on a GPU."""
-    project = Project(tmp_path_factory.mktemp("stored"))
-    done = project.collect(*STORED, repeats=64)
-    assert done.code == 0, done.err
-    record = records.read(project.folder / "out/run-1/records/cpu__stub__default.json")
-    root = project.folder / "all"
-    for arch, name in itertools.product(("cpu", "sm90"), CONFIGS):
-        cell = Cell(arch=arch, config=name, backend="default")
-        mark = record.fingerprint.model_copy(update={"cell": cell})
-        same = record.model_copy(update={"cell": cell, "fingerprint": mark})
-        made = add_run(None, same, accepted_by="tester", reason="first", date="2026-11-24")
-        store.save(store.baseline_path(root, cell), made, replaces=None)
-    return root
+    """One collected baseline, as that of all three cells."""
+    return stored_baselines(tmp_path_factory.mktemp("stored"))
 
 
 @pytest.fixture
@@ -75,10 +28,6 @@ def project(tmp_path: Path, stored: Path) -> Several:
     made = Several(tmp_path)
     (tmp_path / "baselines").symlink_to(stored)
     return made
-
-
-def lines(path: Path) -> int:
-    return path.read_text().count("\n") if path.exists() else 0
 
 
 def test_cells_run_at_once_and_nothing_of_one_is_in_anothers_files(project: Several) -> None:

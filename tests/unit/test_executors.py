@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gate.engine import EngineChoice
 from gate.errors import UsageError
-from gate.executors import Executor, Here, Jobs, Place, Sequential, executor_for
+from gate.executors import Executor, Here, Job, Jobs, Place, Sequential, executor_for
+from gate.executors.ray import OnRay
+from gate.serving.launch import Launcher
 
 HIP, CUDA = "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
 EIGHT = [str(number) for number in range(8)]
@@ -19,8 +22,29 @@ EXECUTORS = [
     pytest.param(Sequential, id="sequential"),
     pytest.param(lambda: Jobs(2), id="jobs on CPUs"),
     pytest.param(lambda: Jobs(3, EIGHT), id="jobs on GPUs"),
+    pytest.param(lambda: OnRay(SmallCluster(), EngineChoice(), "engine"), id="Ray"),
 ]
 Make = Callable[[], Executor]
+
+
+class SmallCluster:
+    """A cluster with room for two jobs, in the place of a real one (tests/integration/test_executors.py)."""
+
+    def __init__(self) -> None:
+        self.room = asyncio.Semaphore(2)
+
+    async def host(self, job: Job, vet: object) -> SmallCluster:
+        """A machine, when there is one."""
+        await self.room.acquire()
+        return self
+
+    def end(self) -> None:
+        """Given back."""
+        self.room.release()
+
+    async def watch(self) -> None:
+        """The head is always there."""
+        await asyncio.Event().wait()
 
 
 class Cell(NamedTuple):
@@ -28,6 +52,7 @@ class Cell(NamedTuple):
 
     name: str
     gpus: int = 0
+    launchers: tuple[Launcher, ...] = ()
 
 
 CELLS = [Cell(name) for name in "abcd"]

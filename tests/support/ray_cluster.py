@@ -1,0 +1,63 @@
+"""A Ray cluster on this machine: every node a raylet of its own, as on as many machines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from tests.support.project import ROOT
+
+STORE_BYTES = 80_000_000
+
+
+class LocalCluster:
+    """A head without any resources, and nodes that are added and killed."""
+
+    def __init__(self, temp: str) -> None:
+        from ray.cluster_utils import Cluster
+
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": temp}
+        os.makedirs(f"{temp}/ray", exist_ok=True)  # noqa: PTH103
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.nodes: list[Any] = []
+
+    @property
+    def address(self) -> str:
+        """For --address."""
+        return str(self._cluster.address)
+
+    def add(self, cpus: int = 1, gpus: int = 0, resources: Mapping[str, float] | None = None) -> Any:
+        """One more node."""
+        node = self._cluster.add_node(
+            num_cpus=cpus,
+            num_gpus=gpus,
+            resources=dict(resources or {"cpu": 1}),
+            object_store_memory=STORE_BYTES,
+            env_vars={"PYTHONPATH": str(ROOT)},
+        )
+        self.nodes.append(node)
+        return node
+
+    def kill(self, node: Any) -> None:
+        """The node dies at once, with everything on it."""
+        self.nodes.remove(node)
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def end(self) -> None:
+        """Every process of the cluster."""
+        self._cluster.shutdown()
+
+
+@contextmanager
+def local_cluster(temp: str, nodes: int = 0, cpus: int = 1) -> Iterator[LocalCluster]:
+    """A cluster for the length of the block; `temp` must be short, it holds sockets."""
+    cluster = LocalCluster(temp)
+    try:
+        for _ in range(nodes):
+            cluster.add(cpus)
+        yield cluster
+    finally:
+        cluster.end()
