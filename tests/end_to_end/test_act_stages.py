@@ -10,7 +10,7 @@ import pytest
 from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.state import Pull
 from tests.support.project import STORED, Project
-from tests.support.stages import Workplace
+from tests.support.stages import OURS, TEMPLATES, Workplace
 
 
 @pytest.fixture(scope="module")
@@ -93,47 +93,71 @@ def test_a_branch_of_the_repository_is_measured_and_reported_by_one_workflow(wor
     assert "> **Not attested:**" in comment["body"]
 
 
-def test_a_slash_command_starts_the_workflow_that_measures(workplace: Workplace) -> None:
+def commanded(workplace: Workplace, pull: Pull, body: str, login: str = "mia", of: str = TEMPLATES) -> str:
+    """Somebody comments, the workflow that listens runs: what it answers."""
     workplace.repository.workflows |= {"gate.yml", "gate-baseline.yml"}
-    fork = workplace.fake.repository("somebody/engine", fork_of=workplace.repository)
-    pull = workplace.pull(fork)
-    for login, dispatched in (("passerby", 0), ("mia", 1)):
-        body = f"/gate rerun cpu/stub/default @{pull.head}"
-        comment = workplace.repository.comment(pull.number, login, body)
-        event = {
-            "action": "created",
-            "issue": {"number": pull.number, "pull_request": {"url": "x"}},
-            "comment": {
-                "id": comment["id"],
-                "body": body,
-                "user": {"login": login, "type": "User"},
-                "created_at": comment["created_at"],
-            },
-        }
-        done = workplace.act("gate-commands.yml", ("issue_comment", event))
-        assert done.job("command") == "success", done.log()
-        assert len(workplace.repository.dispatches) == dispatched
-    assert workplace.repository.dispatches[0]["inputs"]["head-sha"] == pull.head
-
-
-def test_an_intended_change_is_collected_and_becomes_a_pull_request(workplace: Workplace) -> None:
-    repository = workplace.repository
-    fork = workplace.fake.repository("improver/engine", fork_of=repository)
-    pull = workplace.pull(fork)
-    inputs = {
-        "pull-request": str(pull.number),
-        "head-sha": pull.head,
-        "cells": '["cpu/stub/default"]',
-        "requested-by": "mia",
-        "reason": "the new kernel rounds otherwise",
+    comment = workplace.repository.comment(pull.number, login, body)
+    told = {"id": comment["id"], "body": body, "user": {"login": login, "type": "User"}}
+    event = {
+        "action": "created",
+        "issue": {"number": pull.number, "pull_request": {"url": "x"}},
+        "comment": told | {"created_at": comment["created_at"]},
     }
-    run = repository.add_run(workplace.base, ".github/workflows/gate-baseline.yml", repository, "main")
-    done = workplace.act(
-        "gate-baseline.yml", ("workflow_dispatch", {"inputs": inputs}), "--accuracy", "0.5", run=run
+    done = workplace.act("gate-commands.yml", ("issue_comment", event), of=of)
+    assert done.job("command") == "success", done.log()
+    return str(workplace.repository.comments_on(pull.number)[-1]["body"])
+
+
+def order(workplace: Workplace, workflow: str) -> dict[str, Any]:
+    """The event of the run that a command started: the only one since the last look."""
+    (dispatched,) = workplace.repository.dispatches
+    workplace.repository.dispatches.clear()
+    assert dispatched["workflow"] == workflow
+    return {"inputs": dispatched["inputs"]}
+
+
+def test_somebody_who_may_not_write_starts_nothing(workplace: Workplace) -> None:
+    pull = workplace.pull(workplace.fake.repository("outsider/engine", fork_of=workplace.repository))
+    answer = commanded(workplace, pull, f"/gate rerun @{pull.head}", login="passerby")
+    assert "only people with write access" in answer
+    assert workplace.repository.dispatches == []
+
+
+def test_gate_status_says_what_was_reported(workplace: Workplace) -> None:
+    pull = workplace.pull(workplace.fake.repository("asker/engine", fork_of=workplace.repository))
+    for of in (TEMPLATES, OURS):
+        answer = commanded(workplace, pull, f"/gate status @{pull.head}", of=of)
+        assert f"`status`: nothing was reported on `{pull.head[:12]}` yet" in answer
+
+
+def test_gate_rerun_measures_a_forks_commit_and_reports_on_it(workplace: Workplace) -> None:
+    pull = workplace.pull(workplace.fake.repository("somebody/engine", fork_of=workplace.repository))
+    answer = commanded(workplace, pull, f"/gate rerun cpu/stub/default @{pull.head}")
+    assert f"`cpu/stub/default` at `{pull.head[:12]}` is measured again" in answer
+    event = ("workflow_dispatch", order(workplace, "gate.yml"))
+    run = workplace.repository.add_run(
+        workplace.base, ".github/workflows/gate.yml", workplace.repository, "main", event=event[0]
     )
+    # This repository's own workflow, which is started the same way.
+    done = workplace.act("gate.yml", event, "--accuracy", "0.2", run=run, of=OURS)
+    assert [done.job(job) for job in ("plan", "announce", "report")] == ["success"] * 3, done.log()
+    (check,) = [c for c in workplace.repository.checks.values() if c["head_sha"] == pull.head]
+    assert check["conclusion"] == "failure"
+    (comment,) = [c for c in workplace.repository.comments_on(pull.number) if c["body"].startswith("##")]
+    assert comment["body"].startswith("## ❌ Regression:")
+
+
+def test_gate_refresh_collects_an_intended_change_and_opens_its_pull_request(workplace: Workplace) -> None:
+    repository = workplace.repository
+    pull = workplace.pull(workplace.fake.repository("improver/engine", fork_of=repository))
+    reason = "the new kernel rounds otherwise"
+    commanded(workplace, pull, f'/gate refresh cpu/stub/default @{pull.head} --reason "{reason}"')
+    event = ("workflow_dispatch", order(workplace, "gate-baseline.yml"))
+    run = repository.add_run(workplace.base, ".github/workflows/gate-baseline.yml", repository, "main")
+    done = workplace.act("gate-baseline.yml", event, "--accuracy", "0.5", run=run)
     assert [done.job(job) for job in ("plan", "collect", "accept")] == ["success"] * 3, done.log()
     (baseline,) = [found for found in repository.pulls.values() if found.title.startswith("Baseline:")]
     changed = repository.git.changed("refs/heads/main", baseline.head)
     assert changed == ["baselines/cpu/stub/default.json"]
-    (comment,) = [c for c in repository.comments_on(pull.number) if "accepted" in c["body"]]
-    assert "the new kernel rounds otherwise" in comment["body"]
+    (comment,) = [c for c in repository.comments_on(pull.number) if "accepted by" in c["body"]]
+    assert reason in comment["body"]

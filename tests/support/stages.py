@@ -22,6 +22,7 @@ from tests.support.workflows import ROOT
 
 GATE = "your-org/vllm-eval-gate@" + "0" * 40
 LIST = "configs/models-stub.txt"
+TEMPLATES, OURS = "examples/workflows", ".github/workflows"
 
 # Takes the commit that is asked for from the fake's repository, as the real one does from GitHub.
 CHECKOUT = """
@@ -104,9 +105,14 @@ class Workplace:
         return self.repository.add_run(pull.head, gate, pull.head_repo, pull.head_ref)
 
     def act(
-        self, workflow: str, event: tuple[str, dict[str, Any]], *engine: str, run: Fields | None = None
+        self,
+        workflow: str,
+        event: tuple[str, dict[str, Any]],
+        *engine: str,
+        run: Fields | None = None,
+        of: str = TEMPLATES,
     ) -> ActRun:
-        """Run a shipped workflow for an event, with a stub engine of these options, as this run."""
+        """Run a workflow of a folder for an event, with a stub engine of these options, as this run."""
         temp = self.folder / f"act-{len(list(self.folder.glob('act-*')))}"
         temp.mkdir()
         given = {
@@ -117,24 +123,27 @@ class Workplace:
         }
         return run_workflow(
             self.here,
-            self._workflow(workflow, engine),
+            self._workflow(f"{of}/{workflow}", engine),
             event,
             temp,
             *act_options(given, self.actions, self.fake.token()),
         )
 
-    def _workflow(self, name: str, engine: tuple[str, ...]) -> dict[str, Any]:
-        """A shipped workflow as a user would fill it in: which configs, which engine."""
-        workflow: dict[str, Any] = yaml.safe_load((ROOT / "examples/workflows" / name).read_text())
+    def _workflow(self, path: str, engine: tuple[str, ...]) -> dict[str, Any]:
+        """A workflow as a user would fill it in, and without its build: which configs, which engine."""
+        workflow: dict[str, Any] = yaml.safe_load((ROOT / path).read_text())
         for job in workflow["jobs"].values():
+            job["steps"] = [step for step in job["steps"] if step.get("run") != "make engine"]
             for step in job["steps"]:
+                if step.get("uses") == "./":
+                    step["uses"] = GATE
                 inputs = step.get("with", {})
-                if inputs.get("configs") == "configs/models-gfx950.txt":
+                if str(inputs.get("configs")).endswith(".txt"):
                     inputs["configs"] = LIST
                 if "repeats" in inputs:
                     inputs["repeats"] = "16"
                 if "engine-command" in inputs:
-                    del inputs["hf-home"]
+                    inputs.pop("hf-home", None)
                     inputs["engine-command"] = self.project.engine(*engine)
                     inputs["model-dir"] = str(self.project.model)
                     inputs["dataset-path"] = str(self.project.dataset)

@@ -176,6 +176,8 @@ def test_a_regression_that_was_accepted_for_this_head_does_not_block_until_a_pus
     assert post(pull.head) == "failure"
     repository.comment(1, "github-actions[bot]", accepted(pull))
     assert post(pull.head) == "success"
+    text = list(repository.checks.values())[-1]["output"]["text"]
+    assert text == "No regression waits for an acceptance."
     pull.push("another change\n")
     approve(pull)
     assert post(pull.head) == "failure"

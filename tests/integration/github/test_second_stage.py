@@ -253,6 +253,21 @@ def test_a_run_that_was_dispatched_for_a_pull_request_is_one_of_that_pull_reques
     assert found.report.verdict is Verdict.PASS
 
 
+def test_a_number_of_somebody_elses_pull_request_in_an_artifact_moves_nothing(
+    hub, repository, branch, measured, pull
+):
+    victim = repository.open_pull(repository, "main", author="mia")
+    upload(repository, measured, branch, 0.0, 0.0)
+    claims = {"pull-request.json": json.dumps({"number": victim.number, "head_sha": victim.head})}
+    content = zipped(branch.folder / "pr.zip", claims).read_bytes()
+    repository.add_artifact(measured, "gate-records-pr", content)
+    report(hub, branch, event_of(measured))
+    (comment,) = repository.comments_on(pull.number)
+    assert "**Not read:** 1 file of what the run uploaded holds no run record." in comment["body"]
+    assert repository.comments_on(victim.number) == []
+    assert {check["head_sha"] for check in repository.checks.values()} == {pull.head}
+
+
 def rerun_of(repository: Repository, pull: Pull, **changes: Any) -> Fields:
     """A run that `/gate rerun` started, as GitHub lists it: of the default branch, told by its name."""
     base = repository.git.find("refs/heads/main")

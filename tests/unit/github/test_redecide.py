@@ -524,6 +524,12 @@ def test_every_string_of_a_record_is_tried_once(branch, good, tmp_path):
         assert harmless(comment(found)), path
 
 
+def test_what_a_record_says_of_its_origin_is_dropped_where_it_could_say_something(branch, good, tmp_path):
+    for said, kept in (("v0.20.1", ("v0.20.1",)), ("v0.20.1 <b>", ())):
+        record = changed(good[0], provenance={"declared": said})
+        assert of(decided(branch, artifact(tmp_path / "a.zip", record, good[1]))).declared == kept
+
+
 def test_a_strangers_name_that_could_say_something_is_withheld(branch, good, tmp_path):
     long = Cell(arch="gfx950", config="c" * 100, backend="b").model_dump()
     record = changed(good[0], cell=long, fingerprint=good[0]["fingerprint"] | {"cell": long})
