@@ -146,6 +146,12 @@ def test_the_workflows_that_commands_start_take_what_a_command_tells_them(path: 
     assert not needed & empty or path.name == Workflows.refresh
 
 
+def test_a_report_waits_for_the_announcement_that_would_open_its_check_run_again() -> None:
+    for path in STARTED:
+        if path.name == Workflows.rerun:
+            assert "announce" in load(path)["jobs"]["report"]["needs"]
+
+
 def test_a_run_that_a_command_started_is_found_by_its_name() -> None:
     for path in STARTED:
         if path.name == Workflows.rerun:
