@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -150,3 +152,15 @@ def test_globs_name_cells(patterns: tuple[str, ...], found: int) -> None:
 
 def test_a_pattern_that_names_no_cell_is_told() -> None:
     assert unmatched(("aiter", "atier", "gfx950/*/ck"), CELLS) == ("atier", "gfx950/*/ck")
+
+
+def test_the_commands_of_the_page_are_commands_and_showing_them_gives_none() -> None:
+    page = (Path(__file__).parents[3] / "docs/action.md").read_text(encoding="utf-8")
+    section = page.partition("## Slash commands\n")[2].partition("\n## ")[0]
+    lines = section.partition("```text\n")[2].partition("```")[0].splitlines()
+    assert [parse(line) for line in lines] == [
+        (Command("status"),),
+        (Command("rerun", ("gfx950/*/aiter",), "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"),),
+        (Command("refresh", ("aiter", "triton"), None, "per-channel scales"),),
+    ]
+    assert parse(section) == ()
