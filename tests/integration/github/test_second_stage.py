@@ -405,6 +405,11 @@ def test_what_decides_verdicts_is_told_apart_from_what_does_not(hub, fork, pull,
     assert touched(None, [], P("baselines")) == ("more files than GitHub lists",)
 
 
+def test_a_renamed_file_is_touched_under_both_names():
+    renamed = SimpleNamespace(filename="old/c.yaml", previous_filename="configs/c.yaml")
+    assert changed_paths(SimpleNamespace(get_files=lambda: [renamed])) == ("old/c.yaml", "configs/c.yaml")
+
+
 def test_a_change_of_more_files_than_github_lists_may_touch_anything():
     listed = SimpleNamespace(filename="kernel.py", previous_filename=None)
     assert changed_paths(SimpleNamespace(get_files=lambda: [listed] * 2_999)) == ("kernel.py",)
