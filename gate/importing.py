@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
@@ -18,7 +17,7 @@ from gate.collect import Added, Collection, add_to_store
 from gate.config import load_config
 from gate.errors import MeasurementError, UsageError
 from gate.fingerprint import git_in, model_revision, provenance
-from gate.importers.log import HarnessLog, Wanted
+from gate.importers.log import HarnessLog, Reader, Wanted
 from gate.importers.record import Declared, imported_runs, record_of
 from gate.model import Evidence, RunRecord
 from gate.outputs import Outputs
@@ -116,9 +115,7 @@ def import_log(request: ImportRequest) -> Imported:
 def read_harness_log(harness: Harness, paths: tuple[Path, ...], wanted: Wanted) -> HarnessLog:
     """What a harness's log says; see its module in `gate.importers`."""
     # Each reader has its own imports, and one run needs one of them.
-    read: Callable[[tuple[Path, ...], Wanted], HarnessLog] = import_module(
-        f"gate.importers.{READERS[harness]}"
-    ).read
+    read: Reader = import_module(f"gate.importers.{READERS[harness]}").read
     return read(paths, wanted)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -17,6 +18,7 @@ DEFAULT_BRANCHES: Final = (
     "refs/heads/main",
     "refs/heads/master",
 )
+ENGINE_COMMIT: Final = re.compile(r"[0-9a-f]{7,40}")
 
 
 class Policy(NamedTuple):
@@ -104,13 +106,27 @@ def _doubt(provenance: Mapping[str, str], git: Git, policy: Policy) -> str | Non
         return "the checkout has changes that no commit holds"
     if dirty != "false" or not COMMIT.fullmatch(commit):
         return "git does not say which commit this is (no checkout, or none it trusts: safe.directory)"
-    return None if commit == policy.accepted_head else _unmerged(commit, provenance.get("tree"), git, policy)
+    if commit == policy.accepted_head:
+        return None
+    return _unmerged(commit, provenance.get("tree"), git, policy) or _unmerged_engine(
+        provenance.get("engine_commit", ""), git, policy
+    )
 
 
-def _unmerged(commit: str, tree: str | None, git: Git, policy: Policy) -> str | None:
+def _unmerged_engine(commit: str, git: Git, policy: Policy) -> str | None:
+    """Doubt in what the engine was built from, where this clone knows that commit: it is this code then."""
+    if not ENGINE_COMMIT.fullmatch(commit):
+        return None
+    tree = git(["rev-parse", "--verify", "--quiet", f"{commit}^{{tree}}"])
+    return None if tree is None else _unmerged(commit, tree, git, policy, whose="the engine's commit")
+
+
+def _unmerged(
+    commit: str, tree: str | None, git: Git, policy: Policy, *, whose: str = "the commit"
+) -> str | None:
     branch = default_branch(git, policy.default_branch)
     if branch is None:
         return f"no default branch is known ({policy.default_branch or 'name it with --default-branch'})"
     if Merged(git, branch).holds(commit, tree):
         return None
-    return f"the commit {commit[:12]} is not on {branch.removeprefix('refs/')}, as far as this clone knows"
+    return f"{whose} {commit[:12]} is not on {branch.removeprefix('refs/')}, as far as this clone knows"

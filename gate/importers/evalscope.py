@@ -61,7 +61,6 @@ class SampleScore(LogPart):
     score: Score
     group_id: int | str
     generation_index: int | None = None
-    sample_metadata: dict[str, Any] | None = None
 
 
 class Review(LogPart):

@@ -77,11 +77,6 @@ class LookStatistics(NamedTuple):
         return self.drop.evidence
 
     @property
-    def p_regression(self) -> Floats:
-        """One-sided p-value of this look alone, in [P_FLOOR, 1]."""
-        return self.drop.p_value
-
-    @property
     def variance(self) -> Floats:
         """max(V_F, V_u, V_0), the variance behind the repeated confidence interval."""
         if self.variance_plain is None or self.variance_null is None:

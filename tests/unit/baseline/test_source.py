@@ -112,3 +112,24 @@ def test_a_repository_without_a_default_branch_asks_for_its_name(folder: Path) -
     assert "(release)" in refusal(folder, Policy(default_branch="release"))
     git = git_in(folder)
     assert marked(told(git), git, Policy(default_branch="trunk"), where="x") == told(git)
+
+
+@pytest.mark.parametrize("digits", [40, 9])
+def test_an_engine_of_another_branch_is_refused_although_the_checkout_is_of_the_default_one(
+    folder: Path, digits: int
+) -> None:
+    run(folder, "checkout", "--quiet", "-b", "feature")
+    (folder / "code.py").write_text("faster")
+    built = commit(folder)
+    run(folder, "checkout", "--quiet", "main")
+    said = refusal(folder, engine_commit=built[:digits])
+    assert f"the engine's commit {built[:digits][:12]} is not on heads/main" in said
+
+
+@pytest.mark.parametrize("engine", ["9a1c0c4b7", "unknown", "--all", "main"])
+def test_an_engine_of_another_repository_or_of_a_merged_commit_is_welcome(folder: Path, engine: str) -> None:
+    git = git_in(folder)
+    commit(folder)
+    for known in (engine, run(folder, "rev-parse", "HEAD~1")):
+        provenance = told(git, engine_commit=known)
+        assert marked(provenance, git, STRICT, where="x") == provenance

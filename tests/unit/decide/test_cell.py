@@ -178,6 +178,16 @@ def test_another_fingerprint_is_incomparable_and_names_each_field(world, decide)
     assert "model_revision: r2 here, r1 there" in result.reason
 
 
+def test_as_many_other_questions_are_incomparable_whatever_the_fingerprint_says(world, decide):
+    others = tuple(sorted(("f" * 12, *world.questions[1:])))
+    result = decide(world.record(world.rows(3), questions=others))
+    assert result.verdict is Verdict.INCOMPARABLE
+    assert result.fingerprint_differences["questions"] == (
+        "60 questions, 1 of them not in the baseline",
+        "60 questions, 1 of them not in the run",
+    )
+
+
 def test_questions_missing_on_one_side_are_incomparable(world, decide):
     fewer = world.reference_of(world.correct[:59])
     result = decide(live(world, 0.0), reference=fewer)

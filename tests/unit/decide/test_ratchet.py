@@ -73,7 +73,7 @@ def test_the_look_against_the_anchor_is_the_stratified_test_at_the_stop(pinned):
     result = decided(pinned, record)
     rows = np.array([[c == "1" for c in row] for row in record.outcomes])
     look = look_statistics(pinned.reference.anchor.correct, 32, rows.sum(axis=0), len(rows), margin=0.05)
-    assert result.anchor.p_value == pytest.approx(float(look.p_regression))
+    assert result.anchor.p_value == pytest.approx(float(look.drop.p_value))
     assert result.anchor.difference == pytest.approx(float(look.difference))
     assert result.anchor.alpha == pytest.approx(0.002)
 

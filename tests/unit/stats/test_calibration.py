@@ -170,3 +170,23 @@ def test_replayed_runs_alarm_when_one_of_them_is_worse():
 
     assert alarms(0.0) == 0
     assert alarms(0.2) == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_a_drop_that_is_proven_smaller_than_the_margin_is_no_alarm_of_a_replay():
+    """Both boundaries are crossed at the first look, and a gate passes such a cell."""
+    questions = [f"{i:012x}" for i in range(300)]
+    plans = {
+        margin: plan_sequence(
+            questions,
+            np.full(300, 32),
+            32,
+            TERMS._replace(margin=margin, max_repeats=8),
+            question_order_seed="s",
+        )
+        for margin in (0.03, 0.7)
+    }
+    alarms = {
+        margin: replayed_alarms([plan], np.full((1, 300), 6), [8], orders=4, seed=1)
+        for margin, plan in plans.items()
+    }
+    assert alarms == {0.03: 1.0, 0.7: 0.0}

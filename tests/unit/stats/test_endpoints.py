@@ -118,3 +118,13 @@ def test_without_two_known_lengths_there_is_no_answer():
 def test_answers_where_there_were_none_are_longer_without_bound():
     found = length_shift([0, 0, 0], 8, [5, 6, 7], 4)
     assert (found.after, found.alarming) == (np.inf, True)
+
+
+def test_one_question_in_many_that_fell_by_chance_is_not_broken():
+    """Over q questions, chance may make one of them fall so far once in a thousand runs: .001/q each."""
+    k, s = np.full(100, 16), np.full(100, 4)
+    k[0], s[0] = 31, 3  # p is about 5e-4
+    alone = broken_questions(k[:1], 32, s[:1], 8)
+    assert [question.question for question in alone] == [0]
+    assert 1e-5 < alone[0].p_value < 1e-3
+    assert broken_questions(k, 32, s, 8) == ()

@@ -84,7 +84,7 @@ def test_the_regression_statistic_is_statsmodels_stratified_test(data):
     k, n, s, m = data
     look = look_statistics(k, n, s, m, margin=0.1)
     if float(look.variance_regression) == 0:
-        assert float(look.p_regression) == 1
+        assert float(look.drop.p_value) == 1
         return
     tables = [np.array([[a, m - a], [b, n - b]], dtype=float) for a, b in zip(s, k, strict=True)]
     oracle = StratifiedTable(tables).test_null_odds(correction=False)
@@ -122,7 +122,7 @@ def test_a_question_always_right_on_both_sides_leaves_the_regression_p_alone(dat
     k, n, s, m = data
     before = look_statistics(k, n, s, m, margin=0.1)
     after = look_statistics(np.append(k, n), n, np.append(s, m), m, margin=0.1)
-    assert float(after.p_regression) == pytest.approx(float(before.p_regression), rel=1e-9)
+    assert float(after.drop.p_value) == pytest.approx(float(before.drop.p_value), rel=1e-9)
 
 
 @settings(deadline=None)
@@ -130,7 +130,7 @@ def test_a_question_always_right_on_both_sides_leaves_the_regression_p_alone(dat
 def test_nothing_is_nan_and_p_lies_above_zero_and_up_to_one(data, margin, tolerated):
     look = look_statistics(*data, margin=margin, tolerated_loss=tolerated)
     assert not any(np.isnan(float(x)) for x in look if x is not None)
-    assert 0 < float(look.p_regression) <= 1
+    assert 0 < float(look.drop.p_value) <= 1
 
 
 @settings(deadline=None)
@@ -141,7 +141,7 @@ def test_all_right_and_all_wrong_questions_give_numbers_even_one_at_a_time(total
     k, s = n * np.array(data.draw(ends)), m * np.array(data.draw(ends))
     look = look_statistics(k, n, s, m, margin=0.1)
     assert not any(np.isnan(float(x)) for x in look if x is not None)
-    assert 0 < float(look.p_regression) <= 1
+    assert 0 < float(look.drop.p_value) <= 1
 
 
 @settings(deadline=None)
@@ -188,13 +188,13 @@ def test_questions_not_asked_count_only_for_the_baselines_own_moments():
 
 def test_nothing_varied_is_no_evidence_of_a_drop():
     look = look_statistics([8, 0], 8, [4, 0], 4, margin=0.1)
-    assert (float(look.z_regression), float(look.p_regression)) == (0, 1)
+    assert (float(look.z_regression), float(look.drop.p_value)) == (0, 1)
     assert float(look.evidence) == -np.inf
 
 
 def test_nothing_varied_is_even_less_than_a_tolerated_drop():
     look = look_statistics([8, 0], 8, [4, 0], 4, margin=0.1, tolerated_loss=0.01)
-    assert (float(look.z_regression), float(look.p_regression)) == (-np.inf, 1)
+    assert (float(look.z_regression), float(look.drop.p_value)) == (-np.inf, 1)
 
 
 def test_an_all_right_baseline_still_has_the_variance_of_one_unlucky_answer():
