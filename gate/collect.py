@@ -21,14 +21,17 @@ from gate.decide import after_failure
 from gate.decide.words import count
 from gate.engine import Found, launcher_for
 from gate.errors import MeasurementError, UsageError
+from gate.executors import Executor, Place
 from gate.fingerprint import Git, git_in
-from gate.model import Baseline, RunRecord, sha256_of
+from gate.model import Baseline, Cell, RunRecord, sha256_of
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_collection, resumed
 from gate.report.progress import Progress
 from gate.request import RunRequest, provenance_of, select
-from gate.run import measure_plan, to_the_end
+from gate.run import executor_of, measure_plan, to_the_end
 from gate.sequence import new_stream
+from gate.serving.launch import Launcher
+from gate.serving.remote import RemoteServer
 from gate.serving.signals import cancelled_by_signals
 
 FIRST: Final = "first baseline"
@@ -57,11 +60,27 @@ class Collection:
 
 
 class Job(NamedTuple):
-    """One run of one cell: the plan, where it leaves its files, and its place in the collection."""
+    """One run of one cell: the plan, its engine, its files, and its place in the collection."""
 
     plan: Plan
+    launcher: Launcher | RemoteServer
     outputs: Outputs
     number: int
+
+    @property
+    def name(self) -> str:
+        """The cell."""
+        return str(self.plan.spec.cell)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of its engine."""
+        return self.plan.spec.gpus
+
+    @property
+    def launchers(self) -> Sequence[Launcher | RemoteServer]:
+        """How its engine is started."""
+        return (self.launcher,)
 
     @property
     def record_path(self) -> Path:
@@ -134,7 +153,9 @@ def measure_runs(
 ) -> Declaration:
     """Measure every run of a collection that is not measured yet, and hand each record to `done`.
 
-    `done` gets the records of an interrupted collection again: it has to know which it took already.
+    Several are measured at once where the request says so, two runs of one cell too; `done` gets those of a
+    cell in their order. It gets the records of an interrupted collection again: it has to know which it took
+    already.
 
     Returns:
         What the collection declared, to be finished once its records are where they belong.
@@ -145,6 +166,8 @@ def measure_runs(
         UsageError: the checkout is not one that baselines come from; another collection is unfinished here.
     """
     jobs = list(_jobs(specs, found, request, collection))
+    executor = executor_of(request, specs, found)
+    executor.check(jobs)
     declaration = Declaration(request.out / "collection.json")
     if not declaration.declare(_declared(jobs, collection)):
         for job in jobs:
@@ -152,7 +175,7 @@ def measure_runs(
             job.outputs.forget([cell])
             job.outputs.journal(cell).unlink(missing_ok=True)
     try:
-        asyncio.run(_measure_all(jobs, request, progress, done))
+        asyncio.run(_measure_all(jobs, executor, request, progress, done))
     finally:
         progress.close()
     return declaration
@@ -218,7 +241,8 @@ def _jobs(
         for number in range(collection.runs):
             outputs = Outputs(request.out / f"run-{number + 1}")
             outputs.prepare()
-            yield Job(replace(plan, stream=new_stream()), outputs, number)
+            run = replace(plan, stream=new_stream())
+            yield Job(run, launcher_for(run, request.engine, request.origins.hf_home), outputs, number)
 
 
 def _repeats(collection: Collection, stored: Baseline | None, spec: CellSpec) -> int:
@@ -246,7 +270,7 @@ def _repeats(collection: Collection, stored: Baseline | None, spec: CellSpec) ->
 def _declared(jobs: Sequence[Job], collection: Collection) -> Mapping[str, str]:
     """What tells this collection from another one."""
     said = {"runs": str(collection.runs), "engine": jobs[0].plan.engine}
-    for plan, _, number in jobs:
+    for plan, _, _, number in jobs:
         if number == 0:
             cell = str(plan.spec.cell)
             said |= {
@@ -259,18 +283,32 @@ def _declared(jobs: Sequence[Job], collection: Collection) -> Mapping[str, str]:
 
 
 async def _measure_all(
-    jobs: Sequence[Job], request: RunRequest, progress: Progress, done: Callable[[Job, RunRecord], None]
+    jobs: Sequence[Job],
+    executor: Executor,
+    request: RunRequest,
+    progress: Progress,
+    done: Callable[[Job, RunRecord], None],
 ) -> None:
+    finished: dict[Cell, dict[int, tuple[Job, RunRecord]]] = {job.plan.spec.cell: {} for job in jobs}
+    handed = dict.fromkeys(finished, 0)
     with cancelled_by_signals(progress.stopping) as received:
-        for job in jobs:
-            record = _complete_record(job) or await _measure(job, request, progress)
+
+        async def measure_one(job: Job, place: Place) -> None:
+            watch = progress if request.jobs == 1 else progress.apart()
+            record = _complete_record(job) or await _measure(job, place, request, watch)
             if record.failure is not None:
                 raise MeasurementError(
                     record.failure.message,
                     where=str(record.cell),
                     hint=_GO_ON if received else after_failure(record.failure),
                 )
-            done(job, record)
+            # In the order of their numbers: only the first run may begin a new epoch, which the others join.
+            finished[record.cell][job.number] = (job, record)
+            while (following := finished[record.cell].pop(handed[record.cell], None)) is not None:
+                done(*following)
+                handed[record.cell] += 1
+
+        await executor.run(jobs, measure_one)
 
 
 def _complete_record(job: Job) -> RunRecord | None:
@@ -281,19 +319,19 @@ def _complete_record(job: Job) -> RunRecord | None:
     return None if record.failure else record
 
 
-async def _measure(job: Job, request: RunRequest, progress: Progress) -> RunRecord:
+async def _measure(job: Job, place: Place, request: RunRequest, progress: Progress) -> RunRecord:
     plan = resumed(job.plan, job.outputs.journal(job.plan.spec.cell))
-    launcher = launcher_for(plan, request.engine, request.origins.hf_home)
-    launcher.check()
+    job.launcher.check()
     progress.cell_started(plan.spec.cell, plan.max_repeats * len(plan.task.questions))
     record = await measure_plan(
         plan,
-        launcher,
+        job.launcher,
         job.outputs,
         progress,
         concurrency=request.concurrency,
         hang_seconds=request.hang_seconds,
         look=to_the_end,
+        place=place,
     )
     records.write(job.record_path, record)
     return record

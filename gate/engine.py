@@ -168,7 +168,8 @@ def launcher_for(plan: Plan, choice: EngineChoice, hf_home: Path | None) -> Laun
     if choice.image:
         return DockerContainer(
             image=choice.image,
-            name=f"gate-{os.getpid()}-{spec.cell.config}-{spec.cell.backend}",
+            # Two runs of one cell may be collected at once.
+            name=f"gate-{os.getpid()}-{spec.cell.config}-{spec.cell.backend}-{plan.stream[:8]}",
             model=plan.model,
             served_model=SERVED_MODEL,
             server_args=spec.server_args,

@@ -89,7 +89,7 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
         base = there(find_out, request.confirm_with) if request.confirm_with else None
         outputs = Outputs(request.out)
         outputs.prepare()
-        executor = _executor(request, specs, found, cluster)
+        executor = executor_of(request, specs, found, cluster)
         planned = _planned(request, specs, found, base, outputs)
         executor.check(planned)
         outputs.forget(spec.cell for spec in specs)
@@ -148,8 +148,8 @@ def _base_of(plan: Plan, request: RunRequest, found: Found | None) -> BaseBuild 
     return BaseBuild(base, launcher_for(base, choice, request.origins.hf_home))
 
 
-def _executor(
-    request: RunRequest, specs: Sequence[CellSpec], found: Found, cluster: Cluster | None
+def executor_of(
+    request: RunRequest, specs: Sequence[CellSpec], found: Found, cluster: Cluster | None = None
 ) -> Executor:
     """Who runs the cells; refuses to share out GPUs where a config already says which ones it takes."""
     arch = specs[0].cell.arch

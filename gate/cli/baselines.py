@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from gate.cli.options import AcceptedBy, Accepting, AsJson, Baselines, Cells, Measuring, Sources, grouped
+from gate.cli.options import (
+    AcceptedBy,
+    Accepting,
+    AsJson,
+    AtOnce,
+    Baselines,
+    Cells,
+    Measuring,
+    Sources,
+    grouped,
+)
 from gate.cli.output import print_json, print_table, progress
 
 
@@ -20,12 +30,14 @@ def baseline_collect(
     reason: Annotated[
         str | None, typer.Option(help="why these runs are accepted; needed where there is a baseline")
     ] = None,
+    jobs: AtOnce = 1,
 ) -> None:
     """Measure fixed-size runs of every cell and add them to the store."""
     from gate.collect import collect_baselines
 
     collection = accepting.collection(repeats, reason)
-    for added in collect_baselines(measuring.request(paths), collection, progress(quiet=measuring.quiet)):
+    request = measuring.request(paths, jobs=jobs)
+    for added in collect_baselines(request, collection, progress(quiet=measuring.quiet)):
         typer.echo(added)
 
 

@@ -12,6 +12,7 @@ from gate.cli.options import (
     AcceptUnproven,
     Arch,
     AsJson,
+    AtOnce,
     Backends,
     Baselines,
     ChangedFile,
@@ -34,9 +35,7 @@ def run(
     paths: Sources,
     measuring: Measuring,
     judging: Judging,
-    jobs: Annotated[
-        int, typer.Option(min=1, help="cells at once, each on GPUs of its own (on a CPU: sharing it)")
-    ] = 1,
+    jobs: AtOnce = 1,
     executor: Annotated[
         Literal["sequential", "jobs", "ray"] | None,
         typer.Option(help="who places the cells; ray: the nodes of a cluster (see docs/scaling.md)"),

@@ -51,6 +51,10 @@ ContainerGroups = Annotated[
         help="a group of the engine in its container, by name or number; default: video",
     ),
 ]
+AtOnce = Annotated[
+    int,
+    typer.Option("--jobs", min=1, help="cells at once, each on GPUs of its own (on a CPU: sharing it)"),
+]
 EngineEnv = Annotated[
     list[str] | None,
     typer.Option("--engine-env", metavar="NAME=VALUE", help="a variable for the engine"),

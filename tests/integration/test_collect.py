@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import psutil
 import pytest
 
 from tests.support.checkout import commit, run
-from tests.support.project import Project, environment
+from tests.support.project import LOG, STUB, Project, environment
 
 GOOD = ("--accuracy", "0.6")
 SLOW = (*GOOD, "--delay", "0.05")
@@ -74,6 +76,43 @@ def test_another_collection_over_an_interrupted_one_is_refused_naming_what_diffe
     assert (other.code, "interrupted here: runs differ" in other.err) == (2, True), other.err
     (project.folder / "out/collection.json").unlink()
     assert project.gate(COLLECT, engine=project.engine(*GOOD)).code == 0
+
+
+def test_runs_that_are_collected_at_once_enter_the_store_in_their_order(project: Project) -> None:
+    assert project.collect(*GOOD, repeats=4).code == 0
+    start = project.folder / "start.py"  # the first engine is slow, the second one is not
+    start.write_text(
+        "import os, sys\n"
+        f"place = {str(project.folder / 'started')!r}\n"
+        "try:\n"
+        "    slow = bool(os.open(place, os.O_CREAT | os.O_EXCL))\n"
+        "except FileExistsError:\n"
+        "    slow = False\n"
+        f"os.execv(sys.executable, [sys.executable, {str(STUB)!r}, '--accuracy', '0.1', '--delay',\n"
+        "    '0.2' if slow else '0.0', *sys.argv[1:]])\n"
+    )
+    engine = shlex.join([sys.executable, str(start), "--log", str(LOG)])
+    command = [*project.arguments(*COLLECT, engine=engine), "--new-epoch", "--runs", "2", "--jobs", "2"]
+    journals = [project.folder / f"out/run-{n}/journals/cpu__stub__default.jsonl" for n in (1, 2)]
+    with subprocess.Popen(
+        command, cwd=project.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as collecting:
+        while not all(journal.exists() for journal in journals):
+            assert collecting.poll() is None, collecting.communicate()
+        streams = [json.loads(path.read_text().splitlines()[0])["key"]["stream"] for path in journals]
+        out, err = collecting.communicate(timeout=120)
+    assert collecting.returncode == 0, err
+    old, first, second = stored(project)["runs"]
+    assert [first["stream"], second["stream"]] == streams
+    assert stored(project)["epoch"] == first["id"] != old["id"]
+    assert out.decode().count("default.json: ") == 2
+
+
+def test_more_runs_at_once_than_gpus_are_refused_before_anything_is_declared(project: Project) -> None:
+    engine = project.engine(*GOOD)
+    done = project.gate(COLLECT, "--runs", "2", "--jobs", "2", "--arch", "sm90", engine=engine)
+    assert (done.code, "needs 1 GPU" in done.err) == (2, True)
+    assert not (project.folder / "out/collection.json").exists()
 
 
 def test_a_finished_collection_is_not_continued_by_the_next_one(project: Project) -> None:
