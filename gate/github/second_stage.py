@@ -20,7 +20,7 @@ from gate.github.changes import changed_paths, touched
 from gate.github.checks import CHECK_NAME
 from gate.github.client import Hub, told
 from gate.github.download import fetch_artifacts
-from gate.github.earlier import earlier_runs
+from gate.github.head_runs import runs_of_head
 from gate.github.publish import Published, Target, announce, publish
 from gate.github.pulls import head_of_run, pull_of, require_head
 from gate.github.received import Heads
@@ -109,7 +109,7 @@ def report_run(
             except ArtifactError as error:
                 return refused(error, base, heads, now=now)
 
-        runs = (*_earlier(hub, stage, event, pull), event.run_id)
+        runs = _runs(hub, stage, event, pull)
         found = reduce(
             lambda earlier, later: continued(earlier, later, base, heads, now=now), map(decided, runs)
         )
@@ -144,11 +144,11 @@ def _pull(hub: Hub, stage: Stage, event: RunEvent) -> PullRequest | None:
     return pull
 
 
-def _earlier(hub: Hub, stage: Stage, event: RunEvent, pull: PullRequest | None) -> tuple[int, ...]:
-    """The runs before this one that measured the same head; outside of Actions there are none."""
+def _runs(hub: Hub, stage: Stage, event: RunEvent, pull: PullRequest | None) -> tuple[int, ...]:
+    """The runs that measured the head; outside of Actions, and without a pull request, the one at hand."""
     if pull is None or not event.run_id:
-        return ()
-    return earlier_runs(hub, pull, event.head_sha, stage.workflow, event.run_id)
+        return (event.run_id,)
+    return runs_of_head(hub, pull, event.head_sha, stage.workflow, event.run_id)
 
 
 def _event(event: RunEvent) -> str:

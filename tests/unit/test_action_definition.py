@@ -16,7 +16,7 @@ from gate.action.inputs import variable
 from gate.action.run import Inputs, Result
 from gate.decide import DEFAULT_FAIL_ON
 from gate.github.dispatch import Order, Workflows
-from gate.github.earlier import run_name
+from gate.github.head_runs import run_name
 from gate.model import Cell, Verdict
 from tests.support.workflows import ROOT, Job, action_files, jobs, load, steps, workflow_files
 

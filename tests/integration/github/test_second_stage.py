@@ -17,7 +17,7 @@ from gate.github.artifact import ArtifactError, Caps
 from gate.github.changes import changed_paths, touched
 from gate.github.client import Hub
 from gate.github.download import fetch_artifacts
-from gate.github.earlier import MOST_RUNS, earlier_runs
+from gate.github.head_runs import MOST_RUNS, runs_of_head
 from gate.github.received import Heads
 from gate.github.run_event import RunEvent, read_run_event
 from gate.github.second_stage import Reported, Stage, report_run
@@ -345,19 +345,21 @@ def test_a_run_that_is_none_of_this_head_decided_nothing(hub, repository, branch
     assert set(verdicts(hub, branch, rerun, pull).values()) == {Verdict.PASS}
 
 
-def test_a_run_that_came_later_does_not_count_for_one_that_came_before(
+def test_a_report_that_comes_late_takes_nothing_back(hub, repository, branch, measured, pull):
+    upload(repository, measured, branch, 0.0)
+    rerun = rerun_of(repository, pull)
+    upload(repository, rerun, branch, -0.25, 0.0)
+    for run in (rerun, measured):
+        assert set(verdicts(hub, branch, run, pull).values()) == {Verdict.PASS}
+
+
+def test_of_very_many_runs_the_oldest_are_read_and_the_one_that_is_reported(
     hub, repository, branch, measured, pull
 ):
-    upload(repository, measured, branch, 0.0, 0.0)
-    upload(repository, rerun_of(repository, pull), branch, -0.25, -0.25)
-    assert set(verdicts(hub, branch, measured, pull).values()) == {Verdict.PASS}
-
-
-def test_of_very_many_runs_the_oldest_are_read(hub, repository, branch, measured, pull):
     runs = [measured, *(rerun_of(repository, pull) for _ in range(MOST_RUNS + 2))]
     api = hub.repository.get_pull(pull.number)
-    found = earlier_runs(hub, api, pull.head, GATE, runs[-1]["id"])
-    assert found == tuple(run["id"] for run in runs[:MOST_RUNS])
+    found = runs_of_head(hub, api, pull.head, GATE, runs[-1]["id"])
+    assert found == tuple(run["id"] for run in (*runs[:MOST_RUNS], runs[-1]))
 
 
 def test_a_push_gets_a_check_run_and_no_comment(hub, repository, branch, measured):

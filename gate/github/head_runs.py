@@ -1,4 +1,4 @@
-"""The runs that measured the same head before: what one of them decided stays decided.
+"""The runs that measured one head: what the first of them decided stays decided, in whatever order they end.
 
 A rerun is for what was not measured. Were it to judge again, whoever may start one could go on until chance
 pleases; and of the cells that it does not name it has no records.
@@ -25,23 +25,23 @@ def run_name(head_sha: str) -> str:
     return f"gate {head_sha}"
 
 
-def earlier_runs(hub: Hub, pull: PullRequest, head_sha: str, workflow: str, run_id: int) -> tuple[int, ...]:
-    """Ids of the runs of a workflow that measured this head before `run_id`, oldest first.
+def runs_of_head(hub: Hub, pull: PullRequest, head_sha: str, workflow: str, run_id: int) -> tuple[int, ...]:
+    """Ids of the runs of a workflow that measured this head, oldest first, `run_id` among them.
 
     Args:
         hub: the repository.
         pull: the pull request; a run of another repository's commit of the same SHA is none of it.
         head_sha: its head.
         workflow: path of the workflow that may measure.
-        run_id: the run that is reported on.
+        run_id: the run that is reported on; the others may have come before or after it.
     """
     fork = pull.head.repo.full_name if pull.head.repo is not None else None
     found = {
         run.id
         for run in itertools.chain(_of_the_head(hub, head_sha, fork), _of_commands(hub, pull, head_sha))
-        if run.path.partition("@")[0] == workflow and run.id < run_id
+        if run.path.partition("@")[0] == workflow
     }
-    return tuple(sorted(found)[:MOST_RUNS])
+    return tuple(sorted({*sorted(found)[:MOST_RUNS], run_id}))
 
 
 def _of_the_head(hub: Hub, head_sha: str, fork: str | None) -> Iterator[WorkflowRun]:
