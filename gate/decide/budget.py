@@ -242,9 +242,12 @@ def _check_margin(accuracy: float, margin: float, chance: float) -> None:
     """A margin that a model worse than useless would pass is none."""
     if not 0 <= chance < 1:
         raise StatisticsError(f"guessing scores {chance}", hint="it lies from 0 up to 1")
-    guessing = f", and guessing alone scores {chance:.3f}" if chance else ""
-    if accuracy <= margin or (chance and accuracy - margin <= chance + margin):
+    most = (accuracy - chance) / 2 if chance else accuracy
+    if margin >= most:
+        between = (
+            f"guessing, {chance:.3f}, and the baseline score" if chance else "nothing and the baseline score"
+        )
         raise StatisticsError(
-            f"the margin exceeds the baseline score: {margin:.3f} below {accuracy:.3f}{guessing}",
-            hint="narrow the margin, or use questions that the model can answer",
+            f"a margin of {margin:.3f} leaves no room between {between}, {accuracy:.3f}",
+            hint=f"a margin below {most:.3f}, or questions that the model can answer",
         )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 
 from tests.conftest import EmbeddedEngine
+from tests.support.docs import gate_commands
+from tests.support.project import finished
 
 CELL = "cpu/tiny-gpt-oss-w4a8/emulation"
 
@@ -51,6 +54,12 @@ def test_the_demo_passes_with_proof_of_what_ran(root: Path, tmp_path: Path, embe
     assert cell["verdict"] == "pass"
     facts = cell["evidence"]["facts"]
     assert (facts["moe"], facts["scheme"], facts["activation"]) == ("EMULATION", "w_mxfp4_a_fp8", "fp8")
+    # The pages that tell to decide again from the records of the demo.
+    for page in ("docs/tutorial.md", "docs/how-to/read-a-red-comment.md"):
+        (check,) = [words for words in gate_commands(page) if words[0] == "check"]
+        there = [str(tmp_path / word[4:]) if word.startswith("out/") else word for word in check]
+        again = finished([sys.executable, "-m", "gate", *there], root)
+        assert (again.code, f"pass: {CELL}" in again.out) == (0, True), again
     assert_no_question_text(embedded_engine.dataset, tmp_path, done.stdout + done.stderr)
 
 

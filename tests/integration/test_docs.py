@@ -8,19 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.docs import ROOT, Command, commands
-
-# Planning and looking: these need no engine, no network and no GPU, and say everything they have to say.
-HARMLESS = {
-    ("config", "check"),
-    ("config", "schema"),
-    ("power",),
-    ("boundaries",),
-    ("attest",),
-    ("plan",),
-    ("baseline", "show"),
-    ("baseline", "verify"),
-}
+from tests.support.docs import HARMLESS, ROOT, Command, commands
 
 
 def is_harmless(command: Command) -> bool:

@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from gate.cli import app
 from gate.config import json_schema
-from tests.support.docs import ROOT, Command, commands, pages
+from tests.support.docs import ROOT, RUN_BY, Command, commands, lines, pages
 
 COMMANDS = sorted(set(commands()))
 READERS_OWN = {"configs/imported.yaml"}
@@ -23,6 +23,20 @@ def test_every_gate_command_in_the_docs_parses(command: Command):
     while hasattr(level, "commands"):
         level = level.commands[words.pop(0)]
     level.make_context("gate", words)
+
+
+def test_every_command_in_the_docs_is_run_by_a_test_that_exists():
+    every = list(lines())
+    assert [line for line in every if line.run_by is None] == []
+    for file, _, test in {str(line.run_by).partition("::") for line in every}:
+        assert f"def {test}(" in (ROOT / file).read_text(), test
+    used = {(line.page, start) for line in every for page, start in RUN_BY if line.text.find(start) >= 0}
+    assert set(RUN_BY) - used == set()
+
+
+def test_make_test_is_what_ci_runs():
+    assert "run: make test\n" in (ROOT / ".github/workflows/ci.yml").read_text()
+    assert (ROOT / ".ci").is_dir()
 
 
 def test_every_config_path_that_the_docs_name_exists():
