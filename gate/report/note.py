@@ -46,7 +46,7 @@ def accepted_note(accepted: Mapping[Cell, Accepted], head_sha: str) -> str:
         ]
         + [f"> {void}"]
     )
-    if len(whole) + len(_START) + len(_END) + 4 <= NOTE_CHARACTERS:
+    if len(with_note("", whole)) <= NOTE_CHARACTERS:
         return whole
     people = list(dict.fromkeys(_person(said) for said in groups))[:_MOST_CELLS]
     more = " and others" if len({said.by for said in groups}) > len(people) else ""
