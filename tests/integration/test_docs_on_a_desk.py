@@ -75,6 +75,14 @@ def test_readme_collects_runs_and_refreshes(desk: Desk):
     assert [line["reason"] for line in history][1:] == ["the new kernel is meant", "per-channel scales"]
 
 
+def test_history_draws_what_the_desk_has_measured(desk: Desk):
+    desk.write_config()  # commits the baseline: what it scored is read from git
+    (history,) = printed("docs/history.md", "gate history")
+    done = finished([*GATE, *history], desk.folder)
+    assert (done.code, f"gfx950/{CONFIG}/aiter" in done.out) == (0, True), done
+    assert (desk.folder / "site/index.html").stat().st_size > 1000
+
+
 def test_a_list_is_run_whole_and_at_once(desk: Desk):
     for page in ("docs/how-to/from-threshold-test.md", "docs/runner.md"):
         (run,) = printed(page, "gate run")

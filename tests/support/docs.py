@@ -56,6 +56,7 @@ RUN_BY: Final = {
     ("docs/runner.md", "pip install"): (
         "tests/integration/test_distribution.py::test_the_wheel_runs_where_there_is_no_checkout"
     ),
+    ("docs/history.md", "gate history"): f"{DESK}test_history_draws_what_the_desk_has_measured",
     ("docs/pytest.md", "pytest"): f"{DESK}test_pytest_makes_a_test_of_each_cell_of_the_list",
     ("docs/importing.md", "gate import lm-eval"): f"{DESK}test_logs_of_lm_eval_are_imported_and_decided",
     ("docs/importing.md", "gate check"): f"{DESK}test_logs_of_lm_eval_are_imported_and_decided",
