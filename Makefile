@@ -80,6 +80,10 @@ soak: engine selftest  ## the long proofs: speed, memory, calibration; docs/ hol
 	$(BIN)/python -m benchmarks.confirmation
 	$(BIN)/python -m benchmarks.probe_alarms --probes 1000
 	$(BIN)/python -m benchmarks.first_hour
+	$(BIN)/python -m benchmarks.cluster kills
+	$(BIN)/python -m benchmarks.cluster speed
+	$(BIN)/python -m benchmarks.cluster million
+	$(BIN)/python -m benchmarks.scaling
 
 setup: $(VENV)/.installed  ## gate and its tools in .venv
 

@@ -224,7 +224,7 @@ async def _ask_blocks(
                 flying.append(start(waiting.popleft()))
             asked.samples.extend(await flying[0])
             flying.popleft()
-            journal.sync()
+            await asyncio.to_thread(journal.sync)  # a store can be far away
             step = look()
             if step.stop:
                 return

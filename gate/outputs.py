@@ -9,28 +9,46 @@ from pathlib import Path
 from typing import Final
 
 from gate.errors import UsageError
+from gate.evals.parts import Parts
+from gate.files import replace
 from gate.model import Cell
+from gate.objects import Objects
 from gate.records import record_path
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a run leaves what it found, under one folder."""
+    """Where a run leaves what it found, under one folder; `store` has journals and records for every node."""
 
     root: Path
+    store: Objects | None = None
 
     @property
     def records(self) -> Path:
         """One run record a cell."""
         return self.root / "records"
 
-    def journal(self, cell: Cell, stream: str | None = None) -> Path:
+    def journal(self, cell: Cell, stream: str | None = None) -> Path | Parts:
         """The samples of a cell, one line each, as they arrive.
 
         With the `stream` of a commit its own file: another commit's samples must never answer for it.
         """
         commit = f"@{stream[:12]}" if stream else ""
-        return self.root / "journals" / f"{record_path(self.records, cell).stem}{commit}.jsonl"
+        name = f"{record_path(self.records, cell).stem}{commit}"
+        if self.store is not None:
+            return Parts(self.store, f"journals/{name}")
+        return self.root / "journals" / f"{name}.jsonl"
+
+    def share(self, record: Path) -> None:
+        """Put a record that was written into the store, where there is one; raises StorageError."""
+        if self.store is not None:
+            self.store.put(f"records/{record.name}", record.read_bytes())
+
+    def borrow(self, record: Path) -> None:
+        """Take a record that another node wrote from the store, unless it lies here; raises StorageError."""
+        if self.store is not None and not record.exists():
+            for content in self.store.read([f"records/{record.name}"]).values():
+                replace(record, content)
 
     def log(self, cell: Cell, restart: int = 0) -> Path:
         """What the engine of a cell printed; each restart has a log of its own."""

@@ -12,7 +12,7 @@ from gate.baseline.pool import reference_of
 from gate.cells import CellSpec
 from gate.decide import Budget, plan_budget
 from gate.errors import UsageError
-from gate.evals.journal import Journal
+from gate.evals.parts import Parts, open_journal, stored_key
 from gate.evals.task import Task, load_task
 from gate.fingerprint import fingerprint_of, model_revision
 from gate.model import CONFIRMATION_REPEATS, Fingerprint, Reference, sha256_of
@@ -177,7 +177,7 @@ def plan_gate(
     return replace(plan, budget=budget, max_repeats=budget.max_repeats, probe=probe)
 
 
-def resumed(plan: Plan, journal: Path) -> Plan:
+def resumed(plan: Plan, journal: Path | Parts) -> Plan:
     """The plan with the stream of an interrupted run of the same sequence, so that it goes on from there.
 
     Only a run without a commit (`Heads`) draws its stream at random, and needs this.
@@ -185,12 +185,12 @@ def resumed(plan: Plan, journal: Path) -> Plan:
     Raises:
         RecordError: the journal belongs to another sequence, or another process writes it.
     """
-    key = Journal.stored_key(journal)
+    key = stored_key(journal)
     if key is not None and isinstance(key.get("stream"), str):
         earlier = replace(plan, stream=key["stream"])
         plan = earlier if earlier.sequence_key == key else plan
     if journal.exists() and (plan.comparable or plan.purpose == "baseline"):
-        Journal.open(journal, plan.sequence_key).close()
+        open_journal(journal, plan.sequence_key).close()
     return plan
 
 

@@ -51,6 +51,7 @@ class RunRequest:
     jobs: int = 1
     executor: ExecutorName | None = None
     address: str = "auto"
+    store: str | None = None
     confirm_with: EngineChoice | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from gate import records
 from gate.errors import RecordError
-from gate.evals.journal import Journal
+from gate.evals.parts import stored_key
 from gate.model import CellResult, RunRecord, Verdict
 from gate.outputs import Outputs
 from gate.plan import Plan
@@ -35,9 +35,12 @@ def ended_undecided(
         RecordError: there is a record that cannot be read.
     """
     path = records.record_path(outputs.records, plan.spec.cell)
-    if not plan.replays or not path.exists():
+    if not plan.replays:
         return None
-    key = Journal.stored_key(outputs.journal(plan.spec.cell, plan.stream))
+    outputs.borrow(path)
+    if not path.exists():
+        return None
+    key = stored_key(outputs.journal(plan.spec.cell, plan.stream))
     if key != plan.sequence_key:
         return None
     try:

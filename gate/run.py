@@ -22,11 +22,12 @@ from gate.decide import NextStep, next_step, plan_sequence
 from gate.engine import Found, find_out, launcher_for
 from gate.errors import RecordError, StorageError, UsageError
 from gate.evals.asking import Client, Manner
-from gate.evals.journal import Journal
+from gate.evals.parts import Parts, open_journal
 from gate.executors import Executor, Here, Place, check_executor, executor_for, visibility_variables
 from gate.executors.ray import Cluster, OnRay, connected
 from gate.measure import RESTARTS, Engine, failure_of, measure, unmeasured
 from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
+from gate.objects import objects_at
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_confirmation, plan_gate, resumed
 from gate.report.progress import Kept, Progress
@@ -87,7 +88,7 @@ def run_cells(request: RunRequest, progress: Progress) -> GateReport:
         there = cluster.there if cluster else here
         specs, found = select(request, there)
         base = there(find_out, request.confirm_with) if request.confirm_with else None
-        outputs = Outputs(request.out)
+        outputs = Outputs(request.out, objects_at(request.store) if request.store else None)
         outputs.prepare()
         executor = executor_of(request, specs, found, cluster)
         planned = _planned(request, specs, found, base, outputs)
@@ -242,6 +243,7 @@ async def _measure_cell(
     path = records.record_path(outputs.records, plan.spec.cell)
     try:
         records.write(path, record)
+        outputs.share(path)
     except StorageError as error:  # what nobody can decide again was not measured
         record = unmeasured(plan, failure_of(error))
     # Not before the record is written. A commit's journal stays: a rerun replays it.
@@ -263,6 +265,7 @@ async def _measure_cell(
         confirmed = record.model_copy(update={"confirmation": fresh})
         try:
             records.write(path, confirmed)
+            outputs.share(path)
             record = confirmed
         except StorageError as error:  # it takes nothing back: the record on the disk is a regression's
             progress.engine_line(f"gate: WARNING the confirmation is lost: {error.located}")
@@ -316,7 +319,7 @@ async def measure_plan(
         hang_seconds or plan.spec.gate.hang_seconds,
     )
     try:
-        journal = Journal.open(_journal(plan, outputs), plan.sequence_key)
+        journal = open_journal(_journal(plan, outputs), plan.sequence_key)
     except RecordError as error:  # the cells that are measured already keep their results
         return unmeasured(plan, failure_of(error))
     with journal:
@@ -332,7 +335,7 @@ async def measure_plan(
         )
 
 
-def _journal(plan: Plan, outputs: Outputs) -> Path:
+def _journal(plan: Plan, outputs: Outputs) -> Path | Parts:
     return outputs.journal(plan.spec.cell, plan.stream if plan.replays else None)
 
 

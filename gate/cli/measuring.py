@@ -43,6 +43,10 @@ def run(
     address: Annotated[
         str, typer.Option(help="with --executor ray: the cluster; auto is the one this machine belongs to")
     ] = "auto",
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="journals and records there too, for any node: file:// or s3://"),
+    ] = None,
     as_json: AsJson = False,
     bisect: Annotated[
         bool, typer.Option("--bisect", help="for `git bisect run`: exit 0 good, 1 bad, 125 cannot tell")
@@ -55,7 +59,7 @@ def run(
 
     if bisect:
         judging = replace(judging, head_sha=commit_under_test(judging.head_sha, git_in(Path.cwd())))
-    request = judging.request(paths, measuring, jobs=jobs, executor=executor, address=address)
+    request = judging.request(paths, measuring, jobs=jobs, executor=executor, address=address, store=store)
     report = run_cells(request, progress(quiet=measuring.quiet or as_json))
     print_report(report, as_json=as_json)
     raise typer.Exit(exit_of_verdict(report.verdict) if bisect else report.exit_code)

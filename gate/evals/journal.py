@@ -60,10 +60,10 @@ class Journal:
             content = path.read_bytes()
             whole = content.rfind(b"\n") + 1
             os.ftruncate(descriptor, whole)
-            samples = _read(content[:whole], path, key)
+            samples = read_lines(content[:whole], str(path), key)
             journal = cls(path, descriptor, samples)
             if not whole:
-                journal._write({"key": dict(key), "schema": JOURNAL_SCHEMA})
+                journal._write(header(key))
                 journal.sync()
         except BaseException:
             os.close(descriptor)
@@ -76,11 +76,8 @@ class Journal:
         if not path.is_file():
             return None
         with path.open("rb") as lines:
-            header = lines.readline(_HEADER_LIMIT)
-        if not header.endswith(b"\n"):
-            return None
-        key = _decoded(header.decode(errors="replace")).get("key")
-        return key if isinstance(key, dict) else None
+            first = lines.readline(_HEADER_LIMIT)
+        return header_key(first) if first.endswith(b"\n") else None
 
     @property
     def samples(self) -> Mapping[tuple[str, int], Sample]:
@@ -163,12 +160,28 @@ def _lock(descriptor: int, path: Path) -> None:
         ) from error
 
 
-def _read(content: bytes, path: Path, key: Mapping[str, Any]) -> dict[tuple[str, int], Sample]:
+def header(key: Mapping[str, Any]) -> dict[str, Any]:
+    """The first line of a journal, as a record."""
+    return {"key": dict(key), "schema": JOURNAL_SCHEMA}
+
+
+def header_key(line: bytes) -> Mapping[str, Any] | None:
+    """The key in a journal's first line; None where it is no such line."""
+    key = _decoded(line.decode(errors="replace")).get("key")
+    return key if isinstance(key, dict) else None
+
+
+def read_lines(content: bytes, path: str, key: Mapping[str, Any]) -> dict[tuple[str, int], Sample]:
+    """The samples of a journal's whole lines; `path` names it in errors.
+
+    Raises:
+        RecordError: it belongs to another sequence, or a line is no sample, or one that is there already.
+    """
     if not content:
         return {}
     # Bytes that are no text are no sample either: one decoding of the whole is several times faster.
-    header, *lines = content.decode(errors="replace").split("\n")[:-1]
-    _check_header(_decoded(header), path, key)
+    first, *lines = content.decode(errors="replace").split("\n")[:-1]
+    _check_header(_decoded(first), path, key)
     samples: dict[tuple[str, int], Sample] = {}
     for number, line in enumerate(lines, start=2):
         sample = _sample(_decoded(line))
@@ -194,7 +207,7 @@ def _decoded(line: str) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def _check_header(header: dict[str, Any], path: Path, key: Mapping[str, Any]) -> None:
+def _check_header(header: dict[str, Any], path: str, key: Mapping[str, Any]) -> None:
     if header.get("schema") != JOURNAL_SCHEMA:
         raise RecordError(
             f"the schema is not {JOURNAL_SCHEMA}",
@@ -208,7 +221,7 @@ def _check_header(header: dict[str, Any], path: Path, key: Mapping[str, Any]) ->
     if differing:
         raise RecordError(
             f"the journal belongs to another sequence: {', '.join(differing)} differ",
-            where=str(path),
+            where=path,
             hint="give another --out, or remove the journal to start anew",
         )
 

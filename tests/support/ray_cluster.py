@@ -46,6 +46,10 @@ class LocalCluster:
         self.nodes.remove(node)
         self._cluster.remove_node(node, allow_graceful=False)
 
+    def kill_head(self) -> None:
+        """The head dies at once: nobody places anything any more."""
+        self._cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
+
     def end(self) -> None:
         """Every process of the cluster."""
         self._cluster.shutdown()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from gate.evals.parts import Parts
 from gate.model import Cell, CellResult, Look, Sample
 
 
@@ -15,7 +16,7 @@ class Kept(NamedTuple):
     cell: Cell
     decided: bool
     samples: int
-    journal: Path | None
+    journal: Path | Parts | None
 
 
 class Progress(Protocol):

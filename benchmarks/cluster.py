@@ -1,0 +1,238 @@
+"""A Ray cluster that loses nodes, workers, the driver and its head: the verdicts are those of a quiet run.
+
+    python -m benchmarks.cluster kills [--cells 200] [--seed 1]
+    python -m benchmarks.cluster speed [--cells 6]
+    python -m benchmarks.cluster million [--samples 1000000] [--workers 8]
+
+`kills` measures the cells one after the other without Ray, then on a cluster of three nodes while it kills at
+random moments; what the driver's death or the head's leaves, the same command goes on from. Right is: every
+record has the outcomes of the quiet run, no journal holds a sample twice, no engine is left. `speed` compares
+the sequential executor with one and with three nodes of one CPU, the engines answering after a fixed time.
+`million` measures the driver alone: its workers are played in the same process, without HTTP, and hand in
+samples as fast as it takes them. Exits 1 where something is not right.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import collections
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.cluster_driver import drive
+from gate import records
+from gate.baseline import store
+from gate.baseline.collect import add_run
+from gate.model import Cell
+from tests.support.project import STUB, Project, environment
+from tests.support.ray_cluster import LocalCluster, local_cluster
+
+HEAD = "0123456789abcdef0123456789abcdef01234567"
+GOOD = ("--accuracy", "0.6")
+NODES = 3
+KINDS = ("node", "worker", "driver", "head")
+PAUSE = (4.0, 12.0)
+"""Seconds between two kills, drawn evenly."""
+
+
+class Many(Project):
+    """A project of so many cells with one baseline."""
+
+    def __init__(self, folder: Path, cells: int) -> None:
+        folder.mkdir()
+        super().__init__(folder)
+        done = self.collect(*GOOD, repeats=64)
+        assert done.code == 0, done.err
+        record = records.read(folder / "out/run-1/records/cpu__stub__default.json")
+        self.names = [f"cell{number:03}" for number in range(cells)]
+        for name in self.names:
+            (folder / f"configs/{name}.yaml").write_text(self.config.read_text())
+            cell = Cell(arch="cpu", config=name, backend="default")
+            mark = record.fingerprint.model_copy(update={"cell": cell})
+            same = record.model_copy(update={"cell": cell, "fingerprint": mark})
+            made = add_run(None, same, accepted_by="tester", reason="first", date="2026-11-24")
+            store.save(store.baseline_path(folder / "baselines", cell), made, replaces=None)
+
+    def start(self, out: str, *options: str, engine: str) -> subprocess.Popen[str]:
+        """`gate run` of all cells for one commit."""
+        configs = [f"configs/{name}.yaml" for name in self.names]
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gate", "run", *configs, "--engine-command", engine),
+                *("--model", str(self.model), "--dataset-path", str(self.dataset), "--arch", "cpu"),
+                *("--baselines", "baselines", "--out", out, "--head-sha", HEAD, "--concurrency", "8"),
+                *options,
+            ],
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def outcomes(self, out: str) -> dict[str, tuple[str, ...]]:
+        """Cell -> what it was decided from."""
+        return {
+            record.cell.config: record.outcomes for record in records.read_all(self.folder / out / "records")
+        }
+
+    def twice(self, out: str) -> list[str]:
+        """Journals that hold a sample twice."""
+        found = []
+        for journal in (self.folder / out / "journals").glob("*.jsonl"):
+            samples = [line.split(',"q":')[1] for line in journal.read_text().splitlines()[1:]]
+            places = [text.split(',"t":')[0] for text in samples]
+            found += [journal.name] if len(places) != len(set(places)) else []
+        return found
+
+    def engines(self) -> list[psutil.Process]:
+        """Stand-in engines that serve this project's model."""
+        return [
+            process
+            for process in psutil.process_iter(["cmdline", "status"])
+            if {str(self.model), str(STUB)} <= set(process.info["cmdline"] or [])
+            and process.info["status"] != psutil.STATUS_ZOMBIE
+        ]
+
+
+@contextmanager
+def cluster_of(nodes: int) -> Iterator[LocalCluster]:
+    with (
+        tempfile.TemporaryDirectory(prefix="gr", dir="/tmp", ignore_cleanup_errors=True) as temp,
+        local_cluster(temp, nodes=nodes) as cluster,
+    ):
+        yield cluster
+
+
+def kills(cells: int, seed: int) -> int:
+    draw = random.Random(seed)  # noqa: S311 - moments, not secrets
+    with tempfile.TemporaryDirectory(prefix="gate-cluster-") as folder:
+        project = Many(Path(folder) / "project", cells)
+        engine = project.engine(*GOOD, "--delay", "0.02")
+        began = time.monotonic()
+        quiet = project.start("quiet", engine=engine)
+        quiet.communicate()
+        print(f"quiet run of {cells} cells, sequential: exit {quiet.returncode}, {since(began)}", flush=True)
+        counts: collections.Counter[str] = collections.Counter()
+        began, code = time.monotonic(), -1
+        while code < 0 or code == 4:  # what is not measured goes on with the same command
+            with cluster_of(NODES) as cluster:
+                code = disturbed(project, cluster, engine, draw, counts)
+        print(f"disturbed, on {NODES} nodes: exit {code}, {since(began)}, killed {dict(counts)}", flush=True)
+        left = lingering(project)
+        same = project.outcomes("quiet") == project.outcomes("disturbed")
+        twice = project.twice("disturbed")
+        print(f"outcomes equal to the quiet run's: {same}; samples twice: {twice}; engines left: {left}")
+        return 0 if same and not twice and not left and code == quiet.returncode else 1
+
+
+def disturbed(
+    project: Many, cluster: LocalCluster, engine: str, draw: random.Random, counts: collections.Counter[str]
+) -> int:
+    """One cluster's life; -1 where its driver was killed."""
+    ray = ("--executor", "ray", "--address", cluster.address)
+    with project.start("disturbed", *ray, engine=engine) as run:
+        while run.poll() is None:
+            try:
+                run.wait(draw.uniform(*PAUSE))
+            except subprocess.TimeoutExpired:
+                counts[kind := KINDS[counts.total() % len(KINDS)]] += 1
+                kill(kind, cluster, run, draw)
+                if kind == "node":
+                    cluster.add()
+            else:
+                break
+        run.stderr.read()
+        return run.wait()
+
+
+def kill(kind: str, cluster: LocalCluster, run: subprocess.Popen[str], draw: random.Random) -> None:
+    if kind == "node":
+        cluster.kill(draw.choice(cluster.nodes))
+    elif kind == "worker":
+        workers = [p for p in psutil.process_iter(["cmdline"]) if is_worker(p)]
+        if workers:
+            draw.choice(workers).kill()
+    elif kind == "driver":
+        run.send_signal(signal.SIGKILL)
+    else:
+        cluster.kill_head()
+
+
+def is_worker(process: psutil.Process) -> bool:
+    return (process.info["cmdline"] or [""])[0].startswith("ray::EngineHost") and is_ours(process)
+
+
+def is_ours(process: psutil.Process) -> bool:
+    try:
+        return os.getpid() in {parent.pid for parent in process.parents()}
+    except psutil.NoSuchProcess:
+        return False
+
+
+def lingering(project: Many, seconds: float = 30.0) -> int:
+    """Engines that are left when those that were told to end have had the time to."""
+    deadline = time.monotonic() + seconds
+    while project.engines() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return len(project.engines())
+
+
+def speed(cells: int) -> int:
+    with tempfile.TemporaryDirectory(prefix="gate-cluster-") as folder:
+        project = Many(Path(folder) / "project", cells)
+        engine = project.engine(*GOOD, "--delay", "0.5")
+        alone = timed(project, "alone", engine)
+        print(f"sequential, {cells} cells: {alone:.1f} s", flush=True)
+        for nodes in (1, NODES):
+            with cluster_of(nodes) as cluster:
+                took = timed(project, f"on{nodes}", engine, "--executor", "ray", "--address", cluster.address)
+            print(f"Ray, {nodes} node(s): {took:.1f} s, {alone / took:.2f} times as fast", flush=True)
+    return 0
+
+
+def timed(project: Many, out: str, engine: str, *options: str) -> float:
+    began = time.monotonic()
+    with project.start(out, *options, engine=engine) as run:
+        _, err = run.communicate()
+    assert run.returncode in {0, 1, 3}, err[-2000:]
+    return time.monotonic() - began
+
+
+def since(began: float) -> str:
+    return f"{time.monotonic() - began:.0f} s"
+
+
+def million(samples: int, workers: int) -> int:
+    return asyncio.run(drive(samples, workers))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("part", choices=["kills", "speed", "million"])
+    parser.add_argument("--cells", type=int, default=None)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--samples", type=int, default=1_000_000)
+    parser.add_argument("--workers", type=int, default=8)
+    given: Any = parser.parse_args(argv)
+    if given.part == "kills":
+        return kills(given.cells or 200, given.seed)
+    if given.part == "speed":
+        return speed(given.cells or 6)
+    return million(given.samples, given.workers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
