@@ -1,8 +1,8 @@
 """Every error that a command can print: found in the code, written as a page, checked to have been provoked.
 
 Nobody keeps a list: an error's text and remedy stand where it is raised (`hint` is no option of `GateError`,
-so mypy asks for it), and this reads them from there. `make covered` calls `python docs/messages.py`, which
-fails with the place of every error that no test of that run has raised.
+so mypy asks for it), and this reads them from there. `make covered` calls `python docs/messages.py NUMBER`,
+which names every error that no test of that run has raised, and fails where they are more than NUMBER.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def never_raised(every: Sequence[Site], executed: Mapping[str, set[int]]) -> lis
 
 
 def main() -> None:
-    """Name every error that the tests behind .coverage have not provoked; exit 1 if there is one."""
+    """Name every error that the tests behind .coverage have not provoked; exit 1 where there are too many."""
     from coverage import CoverageData  # noqa: PLC0415 - the docs are built without it
 
     data = CoverageData(str(ROOT / ".coverage"))
@@ -223,8 +223,8 @@ def main() -> None:
     for site in missing:
         print(site)
     print(f"{len(every) - len(missing)} of {len(every)} errors were provoked by a test")
-    if missing:
-        sys.exit("each error needs a test that provokes it: write one, or delete what cannot happen")
+    if len(missing) > int(sys.argv[1]):
+        sys.exit(f"more than {sys.argv[1]} are not: provoke the new one in a test")
 
 
 if __name__ == "__main__":
