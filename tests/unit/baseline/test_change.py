@@ -15,6 +15,7 @@ from gate.baseline.pool import pool
 from gate.config import GateSettings
 from gate.decide import plan_budget
 from gate.model import Baseline
+from gate.stats.looks import look_statistics
 from tests.support.measured import baseline, fingerprint, question_ids, run_record
 
 SETTINGS = GateSettings(margin=0.1)
@@ -170,3 +171,15 @@ def test_a_change_is_plain_json() -> None:
     found = json.loads(json.dumps(plain(change_of(BEFORE, LOWER, SETTINGS))))
     assert found["before"]["runs"] == 2
     assert found["drift"]["dropped"] is True
+
+
+def test_the_interval_rests_on_the_larger_variance() -> None:
+    """V_F, and V_u: the second is the larger one where nearly nothing is known of each question."""
+    stored = grown(None, 21, repeats=2)
+    after = grown(stored, 22, repeats=2, new_epoch=True)
+    found = change_of(stored, after, SETTINGS).comparison
+    k, s = (np.array(made.runs[-1].correct) for made in (stored, after))
+    look = look_statistics(k, 2, s, 2, margin=0.03)
+    assert float(look.variance_plain) > float(look.variance_regression)
+    half = (found.interval[1] - found.interval[0]) / 2
+    assert half == pytest.approx(1.959964 * float(look.variance_plain) ** 0.5)

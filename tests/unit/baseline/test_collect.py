@@ -133,3 +133,8 @@ def test_copies_of_greedy_answers_are_no_samples() -> None:
     with pytest.raises(BaselineError, match="runs of 1 repeat, not 4"):
         run_of(run_record(1, fingerprint=greedy))
     assert run_of(run_record(1, repeats=1, fingerprint=greedy)).repeats == 1
+
+
+def test_two_greedy_answers_of_one_run_are_a_copy_too() -> None:
+    with pytest.raises(BaselineError, match="runs of 1 repeat, not 2"):
+        run_of(run_record(1, repeats=2, fingerprint=fingerprint(question_ids(30), temperature=0.0)))

@@ -109,3 +109,18 @@ def test_the_order_of_runs_does_not_matter() -> None:
     one, other = pool(stored), pool(stored.model_copy(update={"runs": tuple(runs)}))
     assert one.correct.tolist() == other.correct.tolist()
     assert one.tokens.tolist() == pytest.approx(other.tokens.tolist())
+
+
+@pytest.mark.parametrize(("apart", "holds"), [(2.5, True), (2.65, False)])
+def test_runs_pool_above_one_percent_and_not_below(apart: float, holds: bool) -> None:
+    """Two runs pool up to 2.58 standard errors of their difference."""
+    total, repeats = 400, 100
+    error = np.sqrt(0.25 / total * 2 / repeats)
+    shift = round(apart * error * repeats * total / 2)
+    up, down = (np.full(total, 50) for _ in range(2))
+    up[:shift] += 1
+    down[:shift] -= 1
+    found = homogeneity(np.stack([up, down]), np.array([repeats, repeats]))
+    assert found.statistic == pytest.approx(apart**2, rel=0.02)
+    assert found.holds is holds
+    assert 0.005 < found.p_value < 0.015

@@ -6,6 +6,8 @@ import pytest
 from gate.config import GateSettings
 from gate.decide import decide_cell, missing_baseline, next_step, plan_budget, plan_sequence, unmeasured
 from gate.model import EvidenceCheck, Failure, Verdict
+from gate.stats.boundaries import boundaries
+from gate.stats.looks import look_statistics
 
 
 @pytest.fixture
@@ -285,3 +287,12 @@ def test_stored_looks_never_hold_an_infinity(world):
     plan = plan_sequence(reference, budget, question_order_seed="seed")
     step = next_step(plan, ["".join("1" if k else "0" for k in correct)])
     assert step.looks[0].z_regression == -99
+
+
+def test_the_interval_has_the_boundary_of_its_own_error_at_that_look(world, decide):
+    result = decide(live(world, -0.2))
+    number = len(result.looks) - 1
+    s = np.array([[c == "1" for c in row] for row in live(world, -0.2).outcomes]).sum(axis=0)
+    look = look_statistics(world.correct, 32, s, result.looks[-1].repeats, margin=0.05)
+    half = boundaries(world.plan.times, 0.025)[number] * float(look.variance) ** 0.5
+    assert result.interval == pytest.approx((result.difference - half, result.difference + half))

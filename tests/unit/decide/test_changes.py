@@ -107,3 +107,11 @@ def test_a_majority_that_stays_or_was_a_tie_is_neither_lost_nor_gained(world):
     assert (unmoved.lost, unmoved.gained) == (0, 0)
     moved = told(world, [answered(row, "011" + "101" * (QUESTIONS // 3 - 1)) for row in asked], reference)
     assert (moved.lost, moved.gained) == (1, 1)
+
+
+def test_half_right_is_neither_lost_nor_gained(world):
+    """Six repeats: as many right as wrong is no majority on either side."""
+    rows = ["1" * QUESTIONS] * 3 + ["0" * QUESTIONS] * 3
+    record = world.record(rows)
+    changes = changes_of(record, tally_of(record, world.plan, 7), world.reference)
+    assert (changes.lost, changes.gained) == (0, 0)

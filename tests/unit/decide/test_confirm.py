@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from scipy.stats import chi2
 
 from gate.decide import decide_cell, next_step
+from gate.decide.confirm import Confirmed
 from gate.model import CONFIRMATION_REPEATS, Confirmation, Evidence, EvidenceCheck, Failure, Verdict
 from gate.sequence import candidate_stream, confirmation_stream
 
@@ -163,3 +164,9 @@ def test_a_rerun_of_a_commit_asks_for_the_same_confirmation_and_no_run_shares_it
     assert len(fresh_ones) == 2
     assert not fresh_ones & set(streams)
     assert fresh_ones == {confirmation_stream(stream) for stream in streams}
+
+
+def test_a_drop_that_still_just_reaches_its_boundary_holds():
+    found = Confirmed(16, 0.6, 0.6, 1.0, -0.1, z=3.0, boundary=3.0)
+    assert found.holds
+    assert not found._replace(z=2.999).holds

@@ -5,7 +5,7 @@ import pytest
 
 from gate.config import GateSettings
 from gate.decide import decide_cell, next_step, plan_budget
-from gate.model import Anchor, Verdict
+from gate.model import Anchor, AnchorLook, Verdict
 from gate.stats.looks import look_statistics
 
 PINNED = ("0123456789ab", "ba9876543210")
@@ -115,3 +115,19 @@ def test_a_record_that_declares_another_anchor_is_refused(pinned, declared):
     result = decided(pinned, record)
     assert result.verdict is Verdict.NOT_MEASURED
     assert "anchor [" in result.reason
+
+
+def test_a_drop_against_the_anchor_fails_what_is_inconclusive_against_the_baseline(pinned):
+    """The budget is spent and the main test proves nothing, but the look against the anchor does."""
+    result = decided(pinned, live(pinned, -0.04, seed=1))
+    assert result.looks[-1].samples == result.samples_budget
+    assert result.looks[-1].z_regression < result.looks[-1].boundary_regression
+    assert result.looks[-1].z_pass < result.looks[-1].boundary_pass
+    assert result.verdict is Verdict.REGRESSION
+    assert result.reason.startswith("a drop against the anchor is proven")
+
+
+def test_a_p_value_that_equals_its_error_is_a_drop():
+    look = AnchorLook(runs=PINNED, repeats=32, difference=-0.05, p_value=0.002, alpha=0.002)
+    assert look.dropped
+    assert not look.model_copy(update={"p_value": 0.0021}).dropped

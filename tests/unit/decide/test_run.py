@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from gate.decide import DEFAULT_FAIL_ON, STRICT_FAIL_ON, WORST_FIRST, decide_run
+from gate.decide import DEFAULT_FAIL_ON, STRICT_FAIL_ON, WORST_FIRST, conclude_run, decide_run
 from gate.model import Cell, CellResult, Verdict
 
 
@@ -50,3 +50,13 @@ def test_no_cells_are_never_green(fail_on):
 )
 def test_fail_on_decides_the_exit_and_leaves_the_verdict(verdicts, fail_on, verdict, code):
     assert decide_run(results(*map(Verdict, verdicts)), fail_on) == (verdict, code)
+
+
+def test_a_check_without_a_single_cell_is_never_green():
+    assert conclude_run([], DEFAULT_FAIL_ON) == "failure"
+
+
+@pytest.mark.parametrize("verdict", [Verdict.NO_BASELINE, Verdict.INCONCLUSIVE])
+def test_what_does_not_fail_a_check_is_neutral_and_only_a_pass_is_a_success(verdict):
+    assert conclude_run(results(Verdict.PASS, verdict), DEFAULT_FAIL_ON) == "neutral"
+    assert conclude_run(results(Verdict.PASS), DEFAULT_FAIL_ON) == "success"
