@@ -100,7 +100,8 @@ def accept(hub: Hub, order: Order, new: NewBaselines, *, check_name: str = CHECK
                 hint="leave `to-branch` empty, or name the default branch",
             )
         url = _commit(hub, order, new) if new.to_branch else _open(hub, order, new)
-        comment_url = _record(hub, pull, order, url)
+        then = "it counts once this pull request is merged" if new.to_branch else "merge it after this one"
+        comment_url = _record(hub, pull, order, f"The new baseline is in {url}; {then}.")
         accepted = accepted_on(hub, pull, order.head_sha)
         _note(hub, pull, order, accepted)
         return AcceptedChange(url, comment_url, _conclude(hub, order, accepted, check_name))
@@ -120,14 +121,14 @@ def _commit(hub: Hub, order: Order, new: NewBaselines) -> str:
     return hub.repository.get_commit(commit).html_url
 
 
-def _record(hub: Hub, pull: PullRequest, order: Order, url: str) -> str:
+def _record(hub: Hub, pull: PullRequest, order: Order, where: str) -> str:
     record = AcceptedCells(
         head_sha=order.head_sha, by=order.requested_by, reason=order.reason, cells=order.cells
     )
     words = (
         f"Regression accepted by {escape.code('@' + order.requested_by)}: {escape.prose(order.reason)}\n\n"
         f"For {_shown(order.cells)} at `{order.head_sha[:12]}` only: a push makes it void. "
-        f"The new baseline is in {url}; merge it after this pull request.\n\n{record.marker()}\n"
+        f"{where}\n\n{record.marker()}\n"
     )
 
     def comment() -> str:

@@ -127,6 +127,7 @@ def test_the_check_concludes_success_with_the_words(
     assert check(repository)["output"]["title"] == f"Regression accepted by @mia: {REASON}"
     (comment,) = repository.comments_on(pull.number)
     assert "Regression accepted by" in comment["body"]
+    assert "/pull/2; merge it after this one." in comment["body"]
 
 
 def reported(repository: Repository, pull: Pull, head: str) -> Fields:
@@ -315,6 +316,8 @@ def test_a_commit_on_the_branch_instead_lands_on_top_of_what_others_pushed(
     assert repository.git.read("main", "two") == b"text"
     assert b"for_head" in (repository.git.read("main", STORED) or b"")
     assert len(repository.pulls) == 1
+    (comment,) = repository.comments_on(1)
+    assert "; it counts once this pull request is merged." in comment["body"]
 
 
 def test_a_gateway_that_gives_up_after_the_branch_moved_makes_no_second_commit(
