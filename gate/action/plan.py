@@ -76,14 +76,14 @@ def _planned(environ: Mapping[str, str], pace: Pace | None) -> Planned:
     with told(hub.name):
         pull = hub.repository.get_pull(event.pull)
         require_head(pull, event.head_sha)
-        head = pull.head.repo.full_name if pull.head.repo is not None else own
+        head = pull.head.repo.full_name if pull.head.repo is not None else None  # a fork that was deleted
         if event.labelled_by is not None and head != own and not may_write(hub, event.labelled_by):
             raise GitHubError(
                 f"the label was set by {event.labelled_by}, who may not write to this repository",
                 where=f"{own}#{event.pull}",
                 hint="somebody who may sets it, or writes: /gate rerun @SHA",
             )
-        return Planned("pull_request", changed_paths(pull), event.head_sha, pull.base.sha, head)
+        return Planned("pull_request", changed_paths(pull), event.head_sha, pull.base.sha, head or own)
 
 
 def _wanted(environ: Mapping[str, str]) -> set[str]:

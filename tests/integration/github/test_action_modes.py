@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import typer
+from github.PullRequestPart import PullRequestPart
 
 from gate import cli
 from gate.action import __main__ as entry
@@ -168,6 +169,20 @@ def test_a_label_measures_a_fork_if_whoever_set_it_may_write(fake, repository, p
     with pytest.raises(GitHubError, match="the label was set by tim, who may not write"):
         step.run(plan, configs="configs/models-gfx950.txt", arch="auto")
     assert not (step.folder / "output").exists()
+
+
+@pytest.mark.usefixtures("branch")
+def test_a_fork_that_was_deleted_is_still_a_fork(fake, repository, pull, tmp_path, monkeypatch):
+    # GitHub says null then, which its own description of the API does not allow the fake to say.
+    monkeypatch.setattr(PullRequestPart, "repo", None)
+    repository.roles["tim"] = "triage"
+    step = Step(fake, tmp_path / "tim", "pull_request", labelled(pull, "tim"))
+    with pytest.raises(GitHubError, match="the label was set by tim, who may not write"):
+        step.run(plan, configs="configs/models-gfx950.txt", arch="auto")
+    # The base repository has its commits, as refs/pull/N/head.
+    again = Step(fake, tmp_path / "mia", "pull_request", labelled(pull, "mia"))
+    assert planned(again) == ["aiter", "triton"]
+    assert again.outputs["head-repository"] == "org/engine"
 
 
 def test_a_label_is_for_the_head_that_it_was_set_on(fake, pull, branch, tmp_path):
