@@ -209,26 +209,39 @@ def test_the_plan_of_a_push_needs_no_pull_request(fake, repository, branch, tmp_
     assert fake.asked == []
 
 
-def test_a_command_is_done_and_answered(fake, repository, pull, branch, tmp_path):
+def commented(repository: Repository, pull: Pull, login: str, kind: str) -> dict[str, Any]:
+    """The event of a comment that asks for a rerun of a cell."""
     repository.workflows |= {"gate.yml", "gate-baseline.yml"}
     body = f"/gate rerun gfx950/c/aiter @{pull.head}"
-    comment = repository.comment(pull.number, "mia", body)
-    event = {
+    comment = repository.comment(pull.number, login, body)
+    told = {"id": comment["id"], "body": body, "created_at": comment["created_at"]}
+    return {
         "action": "created",
         "issue": {"number": pull.number, "pull_request": {}},
-        "comment": {
-            "id": comment["id"],
-            "body": body,
-            "user": {"login": "mia", "type": "User"},
-            "created_at": comment["created_at"],
-        },
+        "comment": told | {"user": {"login": login, "type": kind}},
     }
-    step = Step(fake, tmp_path / "step", "issue_comment", event)
+
+
+@pytest.mark.usefixtures("branch")
+def test_a_command_is_done_and_answered(fake, repository, pull, tmp_path):
+    step = Step(fake, tmp_path / "step", "issue_comment", commented(repository, pull, "mia", "User"))
     assert step.run(command, workflow=GATE) == Exit.PASS
     assert step.log == ["done"]
     (dispatched,) = repository.dispatches
     assert dispatched["inputs"]["head-sha"] == pull.head
     assert json.loads(dispatched["inputs"]["cells"]) == ["gfx950/c/aiter"]
+
+
+@pytest.mark.usefixtures("branch")
+@pytest.mark.parametrize(("bots", "log"), [("other[bot] helper[bot]", ["done"]), ("", [])])
+def test_a_bot_is_obeyed_where_the_workflow_lists_it(  # noqa: PLR0917 - fixtures and cases
+    fake, repository, pull, tmp_path, bots, log
+):
+    repository.roles["helper[bot]"] = "write"
+    step = Step(fake, tmp_path / "step", "issue_comment", commented(repository, pull, "helper[bot]", "Bot"))
+    assert step.run(command, workflow=GATE, bots=bots) == Exit.PASS
+    assert step.log == log
+    assert len(repository.dispatches) == len(log)
 
 
 def test_a_collection_is_one_run_of_fixed_size_of_the_accepted_head(fake, tmp_path):

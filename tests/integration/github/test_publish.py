@@ -125,6 +125,19 @@ def test_a_regression_is_one_comment_and_a_failed_check(
     assert done.out.splitlines()[0] == "regression: the check concluded failure"
 
 
+def test_what_was_posted_is_told_as_json_too(
+    fake: FakeGitHub, project: Project, repository: Repository, pull: Pull
+) -> None:
+    announced = publish(fake, project, pull.head, "--pr", "1", "--pending", "--json")
+    assert announced.code == 0, announced.err
+    done = publish(fake, project, pull.head, "--pr", "1", "--json")
+    assert done.code == 4
+    said = json.loads(done.out)
+    assert said["check_url"] == json.loads(announced.out)["check_url"]
+    assert (said["verdict"], said["conclusion"]) == ("not_measured", "failure")
+    assert said["comment_url"].startswith("https://github.com/org/engine/pull/1#issuecomment-")
+
+
 def test_it_is_announced_first_and_the_same_check_run_is_concluded(
     post: Callable[..., str], repository: Repository, pull: Pull
 ) -> None:
