@@ -12,7 +12,6 @@ from typing import Final, Literal, NamedTuple
 from gate.cells import CellSpec, cells_of
 from gate.errors import GateError, UsageError
 from gate.evals.dataset import download, refuse_to_fetch
-from gate.evals.task import load_task
 from gate.fingerprint import HUB_ID, model_revision
 from gate.hub import Hub, HubError, HuggingFace
 from gate.model_cache import (
@@ -24,6 +23,7 @@ from gate.model_cache import (
     snapshot_of,
     write_manifest,
 )
+from gate.question_sets import asked_of, question_set
 
 MAIN: Final = "main"
 _GIB: Final = 1 << 30
@@ -190,20 +190,12 @@ def _described(snapshot: Snapshot, pinned: str | None) -> str:
 
 
 def _datasets(specs: Sequence[CellSpec], request: PrefetchRequest, *, offline: bool) -> Iterator[Row]:
-    tasks = {spec.task.model_dump_json(): spec for spec in specs if spec.task.name != "imported"}
-    for spec in tasks.values():
+    fetch = refuse_to_fetch if offline else download
+    for spec in asked_of(specs):
         name = f"{spec.task.name} ({spec.source})"
         before = _entries(request.cache)
         try:
-            task = load_task(
-                spec.task,
-                spec.sampling,
-                reasoning_effort=spec.reasoning_effort,
-                served_model="any",
-                dataset_path=request.dataset_path,
-                cache_dir=request.cache,
-                fetch=refuse_to_fetch if offline else download,
-            )
+            task = question_set(spec, request.dataset_path, request.cache, fetch)
         except GateError as error:
             yield Row("data set", name, "failed", str(error))
         else:

@@ -58,18 +58,21 @@ def exit_of(findings: Iterable[Finding]) -> Exit:
 
 @check("engine")
 def engine(facts: Facts) -> Said:
-    """The engine's command exists, and its Python finds vLLM."""
-    if facts.image is not None:
-        return "ok", f"in the image {facts.image}; its Python is not asked from here"
+    """The engine's command or image exists, and its Python finds vLLM."""
     found = facts.engine
     if found is None or found.problem:
         said = found.problem if found and found.problem else "not looked for"
-        return "fail", said, (found.do if found else "") or "give --engine-command"
+        return "fail", said, (found.do if found else "") or "give --engine-command or --engine-image"
     if not found.importable:
         python = found.versions.get("python", "of an unknown version")
-        return "fail", f"the Python {python} behind {found.command} has no vllm", "install it there"
+        return (
+            "fail",
+            f"the Python {python} behind {facts.image or found.command} has no vllm",
+            "install it there",
+        )
     commit = found.versions.get("engine_commit")
     version = found.versions.get("engine_version", "of an unknown version")
+    version += f" in the image {facts.image}" if facts.image else ""
     if commit is None:
         do = "build it from a checkout, so that reports can name the commit that was measured"
         return "warn", f"vLLM {version}, commit not known", do
@@ -228,7 +231,7 @@ def harmony(facts: Facts) -> Said:
     if "harmony" in versions:
         return "ok", f"oss-harmony {versions['harmony']} carries its encoding"
     if not versions:
-        return "warn", "not known: the engine's Python cannot be asked from here"
+        return "warn", "not known: the engine's Python did not answer", "see the line on the engine"
     if "openai_harmony" not in versions:
         return "fail", "the engine has neither oss-harmony nor openai-harmony", "install the engine whole"
     if facts.encodings.sha256 == O200K_SHA256:

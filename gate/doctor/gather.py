@@ -24,10 +24,10 @@ from gate.doctor import facts as told
 from gate.engine import EngineChoice, Found, find_out
 from gate.errors import GateError
 from gate.evals.dataset import refuse_to_fetch
-from gate.evals.task import load_task
 from gate.executors import visibility_variables
 from gate.fingerprint import HUB_ID, model_revision
 from gate.model_cache import hub_folder, snapshot_of
+from gate.question_sets import asked_of, question_set
 from gate.serving import gpu
 from gate.serving.probe import free_port
 
@@ -181,18 +181,9 @@ def _is_harmony(folder: Path) -> bool:
 
 
 def _datasets(specs: Sequence[CellSpec], request: DoctorRequest) -> Iterator[told.DatasetFacts]:
-    tasks = {spec.task.model_dump_json(): spec for spec in specs if spec.task.name != "imported"}
-    for spec in tasks.values():
+    for spec in asked_of(specs):
         try:
-            task = load_task(
-                spec.task,
-                spec.sampling,
-                reasoning_effort=spec.reasoning_effort,
-                served_model="any",
-                dataset_path=request.dataset_path,
-                cache_dir=request.cache,
-                fetch=refuse_to_fetch,
-            )
+            task = question_set(spec, request.dataset_path, request.cache, refuse_to_fetch)
         except GateError as error:
             yield told.DatasetFacts(spec.task.name, problem=str(error).splitlines()[0])
         else:

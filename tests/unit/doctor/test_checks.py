@@ -78,7 +78,7 @@ def test_a_runner_that_has_everything_is_ready() -> None:
 def test_what_to_do_about_an_engine_is_what_was_said_where_it_could_not_be_asked() -> None:
     wrapped = BROKEN_ENGINE._replace(do="give --engine-command as '/path/to/python -m ...'")
     assert found("engine", engine=wrapped).do == wrapped.do
-    assert found("engine", engine=BROKEN_ENGINE).do == "give --engine-command"
+    assert found("engine", engine=BROKEN_ENGINE).do == "give --engine-command or --engine-image"
 
 
 def test_one_failure_is_enough_and_a_warning_is_not() -> None:
@@ -102,7 +102,9 @@ O200K = Encodings("/enc", O200K_SHA256)
         ("engine", {"engine": BROKEN_ENGINE}, "fail", "'vllm' is not found"),
         ("engine", {"engine": NO_VLLM}, "fail", "the Python 3.12.3 behind python has no vllm"),
         ("engine", {"engine": NO_COMMIT}, "warn", "vLLM 0.32.0, commit not known"),
-        ("engine", {"image": IMAGE}, "ok", "in the image"),
+        ("engine", {"image": IMAGE}, "ok", f"vLLM 0.32.0 in the image {IMAGE}, commit "),
+        ("engine", {"image": IMAGE, "engine": BROKEN_ENGINE}, "fail", "not found"),
+        ("engine", {"image": IMAGE, "engine": NO_VLLM}, "fail", f"behind {IMAGE} has no vllm"),
         ("arch", {"arch": None, "arch_problem": "no tool tells"}, "fail", "no tool tells"),
         ("arch", {"arch": "gfx942"}, "fail", "models-gfx950.txt is for gfx950"),
         ("gpus", {"gpus": ()}, "fail", "8 are needed, 0 are seen"),
@@ -151,7 +153,7 @@ O200K = Encodings("/enc", O200K_SHA256)
             "harmony",
             {"models": (GPT_OSS,), "engine": None, "image": IMAGE},
             "warn",
-            "cannot be asked from here",
+            "did not answer",
         ),
         ("ports", {"port_problem": "no port can be had"}, "fail", "no port can be had"),
         ("ports", {"ports": (60000, 60100)}, "warn", "60000 to 60100"),
