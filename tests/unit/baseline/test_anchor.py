@@ -48,6 +48,13 @@ def test_a_run_is_named_by_the_beginning_of_its_id() -> None:
     assert [run.id for run in moved.runs] == [run.id for run in LOWER.runs[1:]]
 
 
+def test_fewer_than_four_digits_name_no_run_even_where_only_one_begins_so() -> None:
+    name = LOWER.runs[1].id
+    with pytest.raises(BaselineError, match="names no run of it"):
+        pinned(LOWER, (name[:3],), **SAID)
+    assert pinned(LOWER, (name[:4],), **SAID).anchor == (name,)
+
+
 @pytest.mark.parametrize("name", ["", "xyz", "ffffffffffff"])
 def test_a_run_that_is_not_there_is_refused_naming_those_that_are(name: str) -> None:
     with pytest.raises(BaselineError, match="names no run of it") as caught:

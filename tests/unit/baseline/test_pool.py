@@ -51,6 +51,14 @@ def test_pooled_tokens_weigh_each_run_by_its_repeats() -> None:
     assert pool(stored).tokens.tolist() == pytest.approx([125.0] * 30)
 
 
+def test_the_provenance_of_a_pool_is_that_of_its_newest_run() -> None:
+    stored = baseline(2)
+    runs = [run.model_copy(update={"provenance": {"commit": run.id}}) for run in stored.runs]
+    pooled = pool(stored.model_copy(update={"runs": tuple(runs)}))
+    assert pooled.provenance == {"commit": stored.runs[-1].id}
+    assert pooled.origins == {(run.stream, None) for run in stored.runs}
+
+
 def test_one_run_is_homogeneous_with_itself() -> None:
     assert homogeneity(np.array([[3, 1]]), np.array([4])) == (0.0, 0, 1.0)
 
