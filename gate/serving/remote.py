@@ -249,13 +249,19 @@ def _get(address: Address, path: str, *, needed: bool = False) -> Any:  # noqa: 
         if status == HTTPStatus.OK:
             return json.loads(raw)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        status, problem = 0, f"cannot be asked: {type(error).__name__}"
+        status, problem = 0, f"cannot be asked: {_why(error)}"
     else:
         problem = f"answers HTTP {status}"
     if needed or status == 0:
         hint = f"check --base-url; a server with a key needs {API_KEY_VARIABLE}"
         raise EngineError(f"{path} {problem}", where=address.host, hint=hint)
     return None
+
+
+def _why(error: Exception) -> str:
+    """`Connection refused` rather than `URLError`; of anything else its class, which quotes no reply."""
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    return (isinstance(cause, OSError) and cause.strerror) or type(cause).__name__
 
 
 def _healthy(address: Address) -> bool:

@@ -166,7 +166,7 @@ def test_a_key_comes_from_the_environment_and_is_written_nowhere(measured: Proje
 
 def test_a_server_that_is_not_there_or_is_no_vllm_is_told(measured: Project, server: StubEngine):
     gone = run(measured, "http://127.0.0.1:9", *DATE)
-    assert (gone.code, "127.0.0.1:9: /v1/models cannot be asked" in gone.err) == (4, True)
+    assert (gone.code, "127.0.0.1:9: /v1/models cannot be asked: Connection refused" in gone.err) == (4, True)
     other = run(measured, f"{server.url}/nowhere", *DATE)
     assert (other.code, "/v1/models answers HTTP 404" in other.err) == (4, True)
 
