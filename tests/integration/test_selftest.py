@@ -6,11 +6,14 @@ The real engine's drill is `make selftest`; its result is docs/selftest.md.
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.support.project import Project, finished
+from tests.support.project import Project, environment, finished
 
 GOOD = ("--accuracy", "0.6")
 
@@ -23,12 +26,20 @@ def project(tmp_path: Path) -> Project:
     return one
 
 
+def command(project: Project, *options: str, engine: tuple[str, ...] = GOOD) -> list[str]:
+    words = project.arguments("selftest", engine=project.engine(*engine))
+    words = [word for word in words if word != str(project.config)]
+    return [*words, "--config", str(project.config), *options]
+
+
+def written(project: Project) -> dict:
+    return json.loads((project.folder / "out/selftest.json").read_text())
+
+
 def drill(project: Project, *options: str):
-    command = project.arguments("selftest", engine=project.engine(*GOOD))
-    command = [word for word in command if word != str(project.config)]
-    done = finished([*command, "--config", str(project.config), *options], project.folder)
-    path = project.folder / "out/selftest.json"
-    return done, {t["name"]: t for t in json.loads(path.read_text())["trials"]} if path.exists() else {}
+    done = finished(command(project, *options), project.folder)
+    trials = written(project)["trials"] if (project.folder / "out/selftest.json").exists() else []
+    return done, {trial["name"]: trial for trial in trials}
 
 
 def test_each_fault_is_tried_on_one_running_engine_and_healthy_ones_are_left_in_peace(project: Project):
@@ -47,6 +58,32 @@ def test_each_fault_is_tried_on_one_running_engine_and_healthy_ones_are_left_in_
     page = (project.folder / "out/selftest.md").read_text()
     assert "3 of 3 faults were seen" in page
     assert "| swap_nibbles | the two 4-bit codes of every byte in the wrong order |" in page
+
+
+def test_an_interrupted_drill_is_undecided_stops_its_engine_and_goes_on_in_its_folder(project: Project):
+    notebook = project.folder / "out/drill.jsonl"
+    options = ("--only=swap_nibbles", "--no-healthy", "--score-minutes", "0")
+    with subprocess.Popen(
+        command(project, *options, engine=(*GOOD, "--delay", "0.1")),
+        cwd=project.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        # The heading and all exercises but the last, which asks for one prompt after the other.
+        while not notebook.exists() or notebook.read_text().count("\n") < 5:
+            assert run.poll() is None, run.communicate()
+        family = psutil.Process(run.pid).children(recursive=True)
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=60)
+    assert (run.returncode, written(project)["pending"]) == (3, ["rerun concurrency 1"]), out + err
+    assert "**Not done:** rerun concurrency 1." in out
+    assert not [process for process in family if process.is_running()]
+
+    done, trials = drill(project, *options)
+    assert (done.code, written(project)["pending"]) == (0, []), done.err
+    assert (done.err.count("probed"), len(trials)) == (1, 4)
 
 
 def test_the_scores_test_looks_at_each_fault_too(project: Project):

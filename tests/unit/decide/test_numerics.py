@@ -76,6 +76,11 @@ def test_an_uncalibrated_floor_never_fails_a_cell():
     )
 
 
+def test_broken_numbers_beside_an_uncalibrated_floor_are_no_regression_and_not_green():
+    found = judged(Verdict.PASS, BROKEN.model_copy(update={"calibrated": False}), FAIL)
+    assert found.verdict is Verdict.NOT_MEASURED
+
+
 @pytest.mark.parametrize("settings", [WARN, FAIL])
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_broken_numbers_are_never_green(verdict, settings):
