@@ -68,6 +68,7 @@ def test_where_the_config_declares_it_a_drift_is_a_regression(verdict):
     found = judged(verdict, CHANGED, FAIL)
     assert found.verdict is Verdict.REGRESSION
     assert found.reason.endswith("; the config declares that this fails")
+    assert found.next_step == f"Look at the kernel; if the change is meant, renew the probe: {COMMAND}"
 
 
 def test_an_uncalibrated_floor_never_fails_a_cell():

@@ -83,6 +83,11 @@ async def test_the_last_positions_are_kept_with_their_own_token_and_the_likelies
     assert said.decode[0].logprob[0] == LISTED[100]
 
 
+async def test_of_a_prompt_that_is_shorter_than_what_is_kept_the_first_position_is_left_out():
+    said = await ask_prompts(Client(), PROMPTS.model_copy(update={"scored": 9}), "m")
+    assert said.prefill[0].token.tolist() == [6, 7, 8]
+
+
 async def test_equals_are_ordered_by_id_whatever_the_engine_lists_first():
     backwards = dict.fromkeys(sorted(LISTED, reverse=True), -3.0)
     top = {f"token_id:{t}": lp for t, lp in backwards.items()}
@@ -117,6 +122,10 @@ def changed(**changes):
         ({"decode": changed(tokens=["token_id:7"] * 3)}, "does not list its own token"),
         ({"decode": changed(tokens=["word"] * 3)}, "not given by its id"),
         ({"decode": changed(top_logprobs=[{"token_id:100": -1.0}] * 3)}, "lists 1 tokens, not 20"),
+        (
+            {"decode": changed(top_logprobs=[{f"token_id:{t}": -1.0 for t in range(100, 119)}] * 3)},
+            "lists 19 tokens, not 20",
+        ),
     ],
 )
 async def test_a_reply_that_is_none_is_refused(changes, said):
