@@ -12,7 +12,7 @@ from gate.numerics.selftest import ScoreTest, Selftest
 from tests.support import probes
 
 DRILL = Drill(1, ("swap_nibbles", "down_bias_lost"))
-NOISE = {"base": 0.0, "rerun": 0.001, "variant": 0.03, "again": 0.0305, "fault": 0.08, "score": 0.0}
+NOISE = {"base": 0.0, "rerun": 0.001, "variant": 0.1, "again": 0.1005, "fault": 0.3, "score": 0.0}
 SCORE = ScoreTest(verdict=Verdict.PASS, difference=0.0, samples=67, seconds=9.0)
 
 
@@ -41,7 +41,7 @@ def test_a_fault_is_held_against_all_healthy_variants_and_strictly_against_rerun
     assert fault.numerics.state == "changed"
     assert fault.strict.state == "changed"
     assert fault.strict.times > 3 * fault.numerics.times
-    small = by_name(drilled(fault=0.035), "fault")["swap_nibbles"]
+    small = by_name(drilled(fault=0.11), "fault")["swap_nibbles"]
     assert (small.numerics.state, small.strict.state) == ("unchanged", "changed")
 
 
@@ -54,7 +54,7 @@ def test_a_healthy_variant_is_held_against_itself_and_not_against_another_arithm
 
 
 def test_a_variant_that_does_not_repeat_itself_fails_the_drill():
-    found = drilled(again=0.3)
+    found = drilled(again=0.4)
     assert [trial.what for trial in found.false_alarms] == ["its own baseline"] * 3
     assert not found.passed
 
@@ -78,7 +78,7 @@ def test_each_fault_has_its_own_score_and_the_healthy_one_is_with_the_first_heal
 
 def test_healthy_is_what_the_largest_healthy_variant_moves():
     found = drilled()
-    moved = [t.numerics.shift for t in by_name(drilled(fault=0.03), "fault").values()]
+    moved = [t.numerics.shift for t in by_name(drilled(fault=0.1), "fault").values()]
     assert found.healthy_shift == pytest.approx(max(moved), rel=0.3)
 
 
