@@ -109,6 +109,15 @@ def test_by_hand_with_the_least_scatter():
     assert outliers(values, still, KL_FLOOR, 1.5).times == pytest.approx(11)
 
 
+def test_a_single_prompt_that_was_seen_far_out_in_a_healthy_run_widens_the_tail():
+    healthy, values = np.zeros((5, PROMPTS)), np.zeros(PROMPTS)
+    healthy[3, 7] = 50 * KL_FLOOR
+    values[:2] = 400 * KL_FLOOR
+    tail_mean = math.log(51 / 2.5) / sum(1 / n for n in range(1, 17))
+    by_hand = 16 * 16 / 160 * (1 + math.log(401 / 2.5) / (16 * tail_mean)) ** -16
+    assert p_value(values, healthy) == pytest.approx(by_hand)
+
+
 def test_shapes_that_do_not_belong_together_are_refused():
     with pytest.raises(StatisticsError, match=r"\(2, 3\) for 4 prompts"):
         outliers(np.zeros(4), np.zeros((2, 3)), KL_FLOOR, 1.5)
