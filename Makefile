@@ -32,7 +32,7 @@ demo-all: engine  ## every tiny cell
 	rm -rf $(OUT)/demo-all
 	$(BIN)/gate run configs/models-cpu.txt $(ENGINE_FLAGS) --out $(OUT)/demo-all
 
-demo-regression: engine  ## the same checkpoint through a broken kernel: ends red, exit 4
+demo-regression: engine  ## the same checkpoint through a broken kernel: ends red, exit 1
 	rm -rf $(OUT)/demo-regression
 	$(BIN)/gate run $(TINY) --backend emulation $(ENGINE_FLAGS) \
 		--engine-env GATE_SABOTAGE=swap_nibbles --out $(OUT)/demo-regression
@@ -99,8 +99,8 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-engine: setup  ## the real vLLM for CPU in .venv-engine, the tiny checkpoint, and this machine's probe of it
-	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA) --probe $(TINY)
+engine: setup  ## the real vLLM for CPU in .venv-engine, the tiny checkpoint
+	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA)
 
 browser: $(BROWSER)/.installed  ## the Chromium that the pages are tested in; needs no root
 

@@ -7,9 +7,10 @@ comparison with it, and so is each probe of a backend that was declared healthy.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -68,7 +69,7 @@ def collect_probes(request: RunRequest, collection: ProbeCollection, progress: P
 
     Raises:
         UsageError: a stored probe would be replaced without a reason; a healthy backend is not in the config.
-        MeasurementError: an engine failed, or did not run what the config says.
+        MeasurementError: an engine failed, did not run what the config says, or was cancelled.
     """
     specs, found = select(request)
     every = select(replace(request, backends=()))[0] if collection.healthy else specs
@@ -116,7 +117,7 @@ async def _collect(
     progress: Progress,
 ) -> tuple[Path, ...]:
     written = []
-    with cancelled_by_signals():
+    with cancelled_by_signals(), told_when_cancelled():
         for plan, healthy in jobs:
             taken: list[Taken] = []
             for start in range(collection.starts):
@@ -140,6 +141,17 @@ async def _collect(
             save(path, stored)
             written.append(path)
     return tuple(written)
+
+
+@contextlib.contextmanager
+def told_when_cancelled() -> Iterator[None]:
+    """Turn a cancellation into an error that says what is left: nothing."""
+    try:
+        yield
+    except asyncio.CancelledError as cancelled:
+        raise MeasurementError(
+            "cancelled", hint="start it again: probes are short and none is kept"
+        ) from cancelled
 
 
 async def take(

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gate.errors import MeasurementError, UsageError
+from gate.errors import UsageError
 from gate.model import Frozen
-from gate.numerics.collect import Taken, equal_positions, take
+from gate.numerics.collect import Taken, equal_positions, take, told_when_cancelled
 from gate.numerics.compare import KINDS, distances, largest, tests_of
 from gate.numerics.store import Healthy, load
 from gate.outputs import Outputs
@@ -75,14 +75,8 @@ def compare_backends(request: RunRequest, progress: Progress) -> Comparison:
 
     async def probe_all() -> list[Taken]:
         taken: list[Taken] = []
-        with cancelled_by_signals() as received:
+        with cancelled_by_signals(), told_when_cancelled():
             for plan in plans:
-                if received:
-                    raise MeasurementError(
-                        "cancelled",
-                        where=str(plan.spec.cell),
-                        hint="start it again: probes are short and none is kept",
-                    )
                 name = plan.spec.cell.backend
                 probed = await take(plan, request, outputs, progress, concurrencies=(CONCURRENCY,), name=name)
                 taken += [one._replace(name=name) for one in probed]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.project import CELL, STORED, Finished, Project
+from tests.support.project import CELL, STORED, Finished, Project, environment
 
 GOOD = ("--accuracy", "0.6")
 PROBE = "baselines/cpu/stub/default.probe.json"
@@ -136,6 +138,30 @@ def test_an_engine_that_fell_back_gets_no_probe(project: Project, tmp_path: Path
     done = project.gate(command, "--reason", "r", engine=project.engine(*GOOD, log=log))
     assert done.code == 4
     assert f"{CELL}: the engine did not run what the config says: moe: expected EMULATION" in done.err
+
+
+def test_an_interrupted_probe_says_that_nothing_is_kept_and_leaves_the_stored_one(project: Project):
+    before = (project.folder / PROBE).read_bytes()
+    log = project.folder / "out/logs/cpu__stub__default.log"
+    words = project.arguments("baseline", "probe", engine=project.engine(*GOOD, "--delay", "0.2"))
+    with subprocess.Popen(
+        [*words, "--reason", "r"],
+        cwd=project.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        said = []
+        for line in run.stderr:
+            said.append(line)
+            if "numerics probe: asking" in line:
+                run.send_signal(signal.SIGINT)
+        run.wait(timeout=60)
+    assert (run.returncode, log.exists()) == (4, True), said
+    assert "cancelled\n  start it again: probes are short and none is kept" in "".join(said)
+    assert "Traceback" not in "".join(said)
+    assert (project.folder / PROBE).read_bytes() == before
 
 
 def test_an_unknown_healthy_backend_is_refused(project: Project):
