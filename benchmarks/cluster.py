@@ -127,7 +127,9 @@ def kills(cells: int, seed: int) -> int:
         print(f"quiet run of {cells} cells, sequential: exit {quiet.returncode}, {since(began)}", flush=True)
         counts: collections.Counter[str] = collections.Counter()
         began, code = time.monotonic(), -1
-        while code < 0 or code == 4:  # what is not measured goes on with the same command
+        report = project.folder / "disturbed/report.json"
+        # What is not measured goes on with the same command; Ray ends a driver with exit 1 and no report.
+        while code < 0 or code == 4 or not report.exists():
             with cluster_of(NODES) as cluster:
                 code = disturbed(project, cluster, engine, draw, counts)
         print(f"disturbed, on {NODES} nodes: exit {code}, {since(began)}, killed {dict(counts)}", flush=True)
@@ -152,6 +154,8 @@ def disturbed(
                 kill(kind, cluster, run, draw)
                 if kind == "node":
                     cluster.add()
+                elif kind == "head":  # there is nothing left that could be killed
+                    run.wait()
             else:
                 break
         run.stderr.read()

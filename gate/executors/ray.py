@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -86,10 +87,12 @@ class Cluster:
             answered = time.monotonic()
 
         def ask() -> None:  # it blocks as long as the head is silent, so nobody may ever wait for it
-            while not silence.done():
-                self._ray.nodes()
-                loop.call_soon_threadsafe(note)
-                time.sleep(WATCH_SECONDS)
+            # A head that is gone raises, and a loop that is closed does: both end the asking.
+            with contextlib.suppress(RuntimeError, self._ray.exceptions.RayError):
+                while not silence.done():
+                    self._ray.nodes()
+                    loop.call_soon_threadsafe(note)
+                    time.sleep(WATCH_SECONDS)
 
         threading.Thread(target=ask, daemon=True).start()
         try:
