@@ -6,6 +6,7 @@ caching, so that no fault finds what another one computed.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -120,6 +121,8 @@ class Bench:
                 clock=time.monotonic,
                 restarts=0,
             )
+        if record.failure is not None and record.failure.kind == "cancelled":
+            raise asyncio.CancelledError  # what `measure` made a record of says nothing of the fault
         result = judge(plan.spec, record, plan.reference, 1, accept_wider_margin=True)
         self.say(f"  score of {name}: {result.verdict.value} after {result.samples_used} samples")
         return ScoreTest(

@@ -99,6 +99,30 @@ def test_the_scores_test_looks_at_each_fault_too(project: Project):
     assert trials["down_bias_lost"]["score"]["samples"] > 0
 
 
+def test_a_score_that_was_interrupted_is_not_noted(project: Project):
+    stored = project.gate(
+        ["baseline", "collect"],
+        *("--repeats", "64", "--accepted-by", "tester", "--backend", "emulation"),
+        engine=project.engine(*GOOD),
+    )
+    assert stored.code == 0, stored.err
+    journal = project.folder / "out/journals/swap_nibbles.jsonl"
+    options = ("--only=swap_nibbles", "--no-healthy", "--score-minutes", "5")
+    with subprocess.Popen(
+        command(project, *options, engine=(*GOOD, "--delay", "0.05")),
+        cwd=project.folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        while not journal.exists() or journal.read_text().count("\n") < 3:
+            assert run.poll() is None, run.communicate()
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=60)
+    assert (run.returncode, written(project)["pending"]) == (3, ["score swap_nibbles"]), out + err
+
+
 def test_a_fault_that_nobody_knows_is_refused_by_name(project: Project):
     done, _ = drill(project, "--only=gremlins")
     assert done.code == 2
