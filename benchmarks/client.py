@@ -29,7 +29,7 @@ import psutil
 
 from gate.evals.client import EngineClient
 from gate.evals.journal import Journal
-from gate.evals.task import load_task
+from gate.evals.load import load_task
 from gate.sequence import blocks
 from gate.settings import Sampling, TaskSettings
 

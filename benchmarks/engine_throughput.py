@@ -27,7 +27,8 @@ from pathlib import Path
 from benchmarks.client import write_questions
 from gate.evals.client import EngineClient
 from gate.evals.journal import Journal
-from gate.evals.task import Task, load_task
+from gate.evals.load import load_task
+from gate.evals.task import Task
 from gate.sequence import blocks
 from gate.settings import Sampling, TaskSettings
 

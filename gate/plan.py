@@ -12,8 +12,9 @@ from gate.baseline.pool import reference_of
 from gate.cells import CellSpec
 from gate.decide import Budget, plan_budget
 from gate.errors import UsageError
+from gate.evals.load import load_task
 from gate.evals.parts import Parts, open_journal, stored_key
-from gate.evals.task import Task, load_task
+from gate.evals.task import Task
 from gate.fingerprint import fingerprint_of, model_revision
 from gate.model import CONFIRMATION_REPEATS, Fingerprint, Reference, sha256_of
 from gate.numerics.plan import ProbePlan, plan_probe

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gate.cells import CellSpec
-from gate.evals.task import Task, load_task
+from gate.evals.load import load_task
+from gate.evals.task import Task
 
 
 def asked_of(specs: Sequence[CellSpec]) -> tuple[CellSpec, ...]:

@@ -11,7 +11,8 @@ import pytest
 
 from gate.errors import EngineError, EngineLost
 from gate.evals.client import EngineClient
-from gate.evals.task import Request, load_task
+from gate.evals.load import load_task
+from gate.evals.task import Request
 from gate.model import Finish, Outcome
 from gate.sequence import blocks, sample_seed
 from gate.settings import Sampling, TaskSettings

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gate.cli import main
-from gate.evals.task import load_task
+from gate.evals.load import load_task
 from gate.settings import Sampling, TaskSettings
 from tests.support.imported import CELL, DATA, HARNESSES, QUESTIONS, config_of, write_config
 from tests.support.project import Finished

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gate.cells import cells_of
-from gate.evals.task import load_task
+from gate.evals.load import load_task
 from gate.run import DEFAULT_CONCURRENCY, default_concurrency
 
 FOLDER = Path(__file__).parents[1] / "data" / "upstream_configs"

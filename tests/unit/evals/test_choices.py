@@ -8,7 +8,8 @@ import pytest
 
 from gate.errors import ConfigError, DatasetError
 from gate.evals.choices import render
-from gate.evals.task import Answer, load_task
+from gate.evals.load import load_task
+from gate.evals.task import Answer
 from gate.model import Finish, Outcome
 from gate.settings import Sampling, TaskSettings
 

@@ -9,7 +9,8 @@ import pytest
 
 from gate.errors import DatasetError
 from gate.evals.gpqa import PUBLISHED
-from gate.evals.task import Answer, load_task
+from gate.evals.load import load_task
+from gate.evals.task import Answer
 from gate.model import Finish, Outcome
 from gate.sequence import question_id
 from gate.settings import Sampling, TaskSettings

@@ -12,7 +12,7 @@ import yaml
 from gate.cells import cells_of
 from gate.config import load_config
 from gate.errors import ConfigError, GateError, RecordError, UsageError
-from gate.evals.task import load_task
+from gate.evals.load import load_task
 from gate.importers.gpt_oss import read
 from gate.importers.log import HarnessLog, Wanted
 from gate.importers.record import Declared, record_of
