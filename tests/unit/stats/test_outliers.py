@@ -54,7 +54,8 @@ def test_a_thousandfold_in_two_prompts_always_does(seed):
     assert p_value(moved(values, TOGETHER, 1e4), healthy) < 1e-3
 
 
-@given(SEEDS, st.floats(1, 1e3), st.floats(1, 1e3))
+# Below about 30 times they may not stand above the run's own middle yet, which moves with them.
+@given(SEEDS, st.floats(30, 1e4), st.floats(30, 1e4))
 def test_the_further_they_moved_the_surer(seed, one, two):
     values, healthy = world(seed)
     near, far = sorted((one, two))
