@@ -1,4 +1,4 @@
-"""A real browser, one for all tests of pages."""
+"""A real browser, one for each module."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +10,8 @@ from playwright.sync_api import Browser
 from tests.support.browser import Watched, chromium
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: Playwright holds an event loop open in this thread, and no test that asyncio runs may follow.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as started:
         yield started
