@@ -76,7 +76,7 @@ compare: engine  ## how far the numbers of the two embedded backends are apart
 	$(BIN)/gate compare emulation triton --config $(TINY) $(filter-out --head-sha $(DEMO_COMMIT),$(ENGINE_FLAGS)) \
 		--out $(OUT)/compare
 
-soak: engine selftest compare  ## the long proofs: speed, memory, calibration; docs/ holds their figures
+soak: engine browser selftest compare  ## the long proofs: speed, memory, calibration; docs/ holds their figures
 	$(BIN)/python -m benchmarks.client
 	$(BIN)/python -m benchmarks.kill_loop
 	$(BIN)/python -m benchmarks.store_speed
@@ -84,6 +84,7 @@ soak: engine selftest compare  ## the long proofs: speed, memory, calibration; d
 	$(BIN)/python -m benchmarks.simulate_table
 	$(BIN)/python -m benchmarks.confirmation
 	$(BIN)/python -m benchmarks.probe_alarms --probes 1000
+	$(BIN)/python -m benchmarks.report_page --cells 5000
 	$(BIN)/python -m benchmarks.first_hour
 	$(BIN)/python -m benchmarks.cluster kills
 	$(BIN)/python -m benchmarks.cluster speed

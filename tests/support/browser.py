@@ -28,7 +28,7 @@ LOOKS: Final[dict[str, dict[str, Any]]] = {
     "narrow": {"viewport": {"width": 360, "height": 740}},
     "wide": {"viewport": {"width": 1600, "height": 1000}},
 }
-ROWS: Final = "#table tbody tr:not([hidden])"
+ROWS: Final = "#table tbody tr"
 _UNPACK: Final = (
     'const zlib = require("node:zlib"), fs = require("node:fs"); '
     "fs.writeFileSync(process.argv[2], zlib.brotliDecompressSync(fs.readFileSync(process.argv[1])));"
@@ -122,6 +122,8 @@ class Watched:
         self.page.on("console", lambda said: self._note(said.type, said.text))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
+        self._devtools = self._context.new_cdp_session(self.page)
+        self._devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
         self.address = file.resolve().as_uri()
         self.page.goto(self.address)
 
@@ -134,6 +136,11 @@ class Watched:
         self._context.close()
         assert self.faults == []
         assert {url.partition("#")[0] for url in self.requests} == {self.address}
+
+    def seconds(self) -> float:
+        """CPU time of the page's main thread so far: what its user waits for on a quiet machine."""
+        metrics = self._devtools.send("Performance.getMetrics")["metrics"]
+        return next(metric["value"] for metric in metrics if metric["name"] == "ThreadTime")
 
     def accessibility_faults(self) -> list[str]:
         """What axe finds serious or critical: the rule and where it is broken."""

@@ -64,9 +64,9 @@ function costOverTime(cell, width, when) {
     draw(details);
   }
   interactiveTable(document.getElementById("table"), {
-    text: document.getElementById("filter"), shown: document.getElementById("shown"),
-    changed: rows => {
-      const kept = new Set(rows.map(row => row.dataset.cell));
+    text: document.getElementById("filter"), shown: document.getElementById("shown"), more: document.getElementById("more"),
+    changed: (rows, matching) => {
+      const kept = new Set(matching.map(row => row.dataset.cell));
       for (const details of list.children) details.hidden = !kept.has(details.id);
     },
   });

@@ -2,9 +2,8 @@
 (async () => {
   const cells = await unpacked("cells"), list = document.getElementById("list");
   const index = new Map(cells.map((cell, i) => [cell.id, i]));
-  const field = document.getElementById("forest"), more = document.getElementById("more");
-  const FIRST = 60;
-  let listed = [], whole = false;
+  const field = document.getElementById("forest");
+  let listed = [];
 
   /* A cell's section: in the page from the start, or made when somebody asks for it. */
   function section(id) {
@@ -36,22 +35,17 @@
   function drawForest() {
     if (!field) return;
     const told = listed.map(id => cells[index.get(id)]).filter(cell => cell.difference !== null);
-    const shown = whole ? told : told.slice(0, FIRST);
-    const width = field.clientWidth - 16;
-    field.replaceChildren(shown.length ? forest(shown, width) : "None of these cells has a difference.");
-    more.hidden = shown.length === told.length;
-    more.textContent = `Draw all ${told.length.toLocaleString("en")} cells`;
+    field.replaceChildren(told.length ? forest(told, field.clientWidth - 16) : "None of these cells has a difference.");
   }
   interactiveTable(document.getElementById("table"), {
-    text: document.getElementById("filter"), choice: document.getElementById("verdict"), shown: document.getElementById("shown"),
-    changed: rows => {
+    text: document.getElementById("filter"), choice: document.getElementById("verdict"), shown: document.getElementById("shown"), more: document.getElementById("more"),
+    changed: (rows, matching) => {
       listed = rows.map(row => row.dataset.cell);
-      const kept = new Set(listed);
+      const kept = new Set(matching.map(row => row.dataset.cell));
       for (const details of list.children) details.hidden = !kept.has(details.id);
       drawForest();
     },
   });
-  more?.addEventListener("click", () => { whole = true; drawForest(); });
   if (field) redrawn(field, drawForest);
   [...list.children].forEach(watch);
   sectionsOf(list, section);

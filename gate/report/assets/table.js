@@ -1,22 +1,27 @@
-/* One table to sort by its headings and to filter; `changed` is told the rows that are shown, in their order. */
-function interactiveTable(table, { text, choice, shown, changed }) {
+/* One table to sort by its headings and to filter. Of many rows the first are in the page until somebody asks for
+   all: laying out thousands takes seconds. `changed` is told the rows that are shown and all that match, in order. */
+function interactiveTable(table, { text, choice, shown, more, changed }) {
+  const FIRST = 200;
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+  for (const row of body.rows) row.classList.remove("later");
   const all = [...body.rows].map(row => ({ row, said: row.textContent.toLowerCase(), kind: row.dataset.kind ?? "" }));
-  let order = all;
+  const collator = new Intl.Collator("en", { numeric: true }), written = number => number.toLocaleString("en");
+  let order = all, whole = false;
   const key = (entry, column) => {
     const cell = entry.row.cells[column], value = cell.dataset.key ?? cell.textContent.trim();
     return value === "" ? null : isNaN(value) ? value : Number(value);
   };
-  const collator = new Intl.Collator("en", { numeric: true });
   const compare = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : collator.compare(a, b);
-  function filter() {
+  function show() {
     const words = text.value.toLowerCase().split(/\s+/).filter(Boolean), kind = choice?.value ?? "";
     const matching = order.filter(entry => (!kind || entry.kind === kind) && words.every(word => entry.said.includes(word)));
-    const visible = new Set(matching);
-    for (const entry of all) if (entry.row.hidden === visible.has(entry)) entry.row.hidden = !visible.has(entry);
-    const [number, total] = [matching.length, all.length].map(count => count.toLocaleString("en"));
-    shown.textContent = number === total ? `${total} cells` : `${number} of ${total} cells`;
-    changed(matching.map(entry => entry.row));
+    const [rows, every] = [whole ? matching : matching.slice(0, FIRST), matching].map(some => some.map(entry => entry.row));
+    body.replaceChildren(...rows);
+    const part = rows.length < every.length ? `, the first ${written(rows.length)} are shown` : "";
+    shown.textContent = `${every.length < all.length ? `${written(every.length)} of ` : ""}${written(all.length)} cells${part}`;
+    more.hidden = !part;
+    more.textContent = `Show all ${written(every.length)} cells`;
+    changed(rows, every);
   }
   function sort(column) {
     const up = heads[column].getAttribute("aria-sort") !== "ascending";
@@ -28,13 +33,13 @@ function interactiveTable(table, { text, choice, shown, changed }) {
       if (a === null || b === null) return (a === null) - (b === null);
       return up ? compare(a, b) : compare(b, a);
     });
-    body.append(...order.map(entry => entry.row));
-    filter();
+    show();
   }
   heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () => sort(column)));
-  text.addEventListener("input", filter);
-  choice?.addEventListener("change", filter);
-  filter();
+  text.addEventListener("input", show);
+  choice?.addEventListener("change", show);
+  more.addEventListener("click", () => { whole = true; show(); });
+  show();
 }
 
 /* What was packed into the page: JSON, gzip, base64. */

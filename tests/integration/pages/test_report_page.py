@@ -17,9 +17,10 @@ from tests.support.browser import LOOKS, ROWS, Watched, ready
 Open = Callable[..., Watched]
 TRITON = "gfx950--gpt-oss-20b-rocm-mxfp4-fp8--triton"
 CELLS = 5_000
-RENDER_CPU_SECONDS = 40  # 8 to 9 s on a quiet machine
-READY_SECONDS = 20  # 1 to 2 s
-ANSWER_SECONDS = 3  # about .2 s
+# CPU seconds, several times what they take (docs/benchmarks.md): a machine may be slow.
+RENDER_SECONDS = 20
+READY_SECONDS = 5
+ANSWER_SECONDS = 2
 
 
 @pytest.fixture(scope="module")
@@ -173,29 +174,25 @@ def test_the_libraries_in_the_page_are_those_that_the_lock_file_pins(root: Path,
 def test_five_thousand_cells_are_ready_and_answer_in_time(opened: Open, tmp_path: Path):
     before = process_time()
     html = render_html(reports.many(CELLS, failing=150))
-    assert process_time() - before < RENDER_CPU_SECONDS
+    assert process_time() - before < RENDER_SECONDS
     assert len(html) < 6_000_000
     path = tmp_path / "report.html"
     path.write_text(html)
     watched = opened(path)
     page = ready(watched.page)
-    assert page.evaluate("performance.now()") < 1000 * READY_SECONDS
-    took = page.evaluate(
-        """async () => {
-          const field = document.getElementById("filter"), times = [];
-          for (const text of ["config-01", "config-012", ""]) {
-            const start = performance.now();
-            field.value = text;
-            field.dispatchEvent(new Event("input"));
-            await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
-            times.push(performance.now() - start);
-          }
-          return times;
-        }"""
-    )
-    assert max(took) < 1000 * ANSWER_SECONDS, took
+    assert watched.seconds() < READY_SECONDS
+    for text, expected in (("config-01", 100), ("config-012", 10), ("", 200)):
+        before = watched.seconds()
+        page.locator("#filter").fill(text)
+        page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+        assert watched.seconds() - before < ANSWER_SECONDS
+        assert page.locator(ROWS).count() == expected
     page.get_by_role("button", name="Cell", exact=True).click()
+    assert page.locator("#shown").inner_text() == "5,000 cells, the first 200 are shown"
+    assert page.locator(ROWS).count() == 200
+    page.get_by_role("button", name="Show all 5,000 cells").click()
     assert page.locator(ROWS).count() == CELLS
+    assert page.locator("#more").is_hidden()
     page.locator("#filter").fill("config-4321")
     page.locator(f"{ROWS} a").click()
     made = page.locator("details.cell[open]:visible")
