@@ -6,15 +6,18 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gate.baseline.history import Entry
+from gate.baseline.past import Version
 from gate.decide.words import signed_points
 from gate.errors import RecordError
 from gate.model import BaselineRun, Outcome, RunRecord
+from gate.report.escape import printable
 from gate.stats.changepoints import Change, change_points
 
 HEADINGS: Final = ("cell", "measured", "first", "latest", "score", "accepted", "changes of level")
@@ -77,7 +80,7 @@ def trends(entries: Iterable[Entry], records: Iterable[RunRecord]) -> tuple[Tren
         records: stored run records.
 
     Raises:
-        RecordError: a record does not say when it was measured.
+        RecordError: a run does not say when it was measured.
         UsageError: ruptures is missing.
     """
     levels: dict[str, list[Level]] = defaultdict(list)
@@ -86,11 +89,12 @@ def trends(entries: Iterable[Entry], records: Iterable[RunRecord]) -> tuple[Tren
         version = entry.version
         levels[version.cell].append(_level(entry))
         for run in version.baseline.runs if version.baseline else ():
-            found[version.cell][run.stream] = _of_run(run, version.when)
+            found[version.cell][run.stream] = _of_run(run, version)
     for record in records:
         found[str(record.cell)][record.stream] = _of_record(record)
     return tuple(
-        _trend(cell, sorted(found[cell].values()), levels[cell]) for cell in sorted({*found, *levels})
+        _trend(cell, sorted(found[cell].values(), key=attrgetter("when")), levels[cell])
+        for cell in sorted({*found, *levels})
     )
 
 
@@ -121,7 +125,7 @@ def _trend(cell: str, measurements: Sequence[Measurement], levels: Sequence[Leve
 def _level(entry: Entry) -> Level:
     version, row = entry.version, entry.row
     return Level(
-        when=_utc(version.when),
+        when=_utc(version.when, version.cell),
         commit=version.commit,
         author=version.author,
         score=row and row.score,
@@ -131,12 +135,12 @@ def _level(entry: Entry) -> Level:
     )
 
 
-def _of_run(run: BaselineRun, committed: str) -> Measurement:
-    """`committed` stands for a date that the run does not tell."""
+def _of_run(run: BaselineRun, version: Version) -> Measurement:
+    """The commit's date stands for one that the run does not tell."""
     asked = np.full(len(run.correct), run.repeats)
     score, error = _score(np.array(run.correct), asked)
     return Measurement(
-        when=_utc(run.provenance.get("date", committed)),
+        when=_utc(run.provenance.get("date", version.when), version.cell),
         what="baseline",
         name=run.id,
         score=score,
@@ -158,7 +162,7 @@ def _of_record(record: RunRecord) -> Measurement:
     score, error = _score((outcomes == Outcome.CORRECT.value).sum(axis=0), asked)
     measured = record.failure is None and score is not None
     return Measurement(
-        when=_utc(record.provenance["date"]),
+        when=_utc(record.provenance["date"], str(record.cell)),
         what="baseline" if record.purpose == "baseline" else "gate",
         name=record.provenance.get("commit", ""),
         score=score if measured else None,
@@ -186,8 +190,15 @@ def _score(correct: NDArray[Any], asked: NDArray[Any]) -> tuple[float | None, fl
     return score, math.sqrt(max(within, 1 / total) / total)
 
 
-def _utc(date: str) -> str:
-    when = datetime.fromisoformat(date)
+def _utc(date: str, cell: str) -> str:
+    try:
+        when = datetime.fromisoformat(date)
+    except ValueError as problem:
+        raise RecordError(
+            f"was measured at {printable(date, 40)!r}, which is no date",
+            where=cell,
+            hint="a date is as 2026-11-24T12:00:00+00:00; leave this run out",
+        ) from problem
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="seconds")
 
 

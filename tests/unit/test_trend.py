@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from gate.baseline.history import entries
+from gate.baseline.history import Entry, entries
 from gate.baseline.past import versions
 from gate.cli import main
 from gate.errors import RecordError, UsageError
 from gate.fingerprint import git_in
 from gate.history import trends_of, write_history
+from gate.model import Failure
 from gate.report.history import render_history
 from gate.trend import Trend, table, trends
 from tests.support.measured import CELL, run_record
@@ -112,6 +113,26 @@ def test_a_record_without_a_date_is_refused_by_name():
         trends([], [record_of(0).model_copy(update={"provenance": {}})])
 
 
+def test_a_date_that_is_none_is_refused_by_name():
+    with pytest.raises(RecordError, match="'yesterday', which is no date"):
+        trends([], [record_of(0).model_copy(update={"provenance": {"date": "yesterday"}})])
+
+
+def test_two_runs_of_one_moment_are_both_told():
+    lost = record_of(0, failure=Failure(kind="engine", message="x"), stream="again")
+    (trend,) = trends([], [record_of(0), lost])
+    assert len(trend.measurements) == 2
+
+
+def test_a_baseline_that_was_removed_is_told(store: Path):
+    *_, last = entries(versions(git_in(store), "HEAD"))
+    version = last.version._replace(baseline=None)
+    (trend,) = trends([Entry(version, None, (), "removed")], [])
+    assert trend.changes == ()
+    assert ">removed<" in render_history([trend], now=NOW)
+    assert table([trend])[1][1:5] == ("0", "-", "-", "-")
+
+
 def test_only_the_chosen_cells_are_told(store: Path):
     (only,) = trends_of(git_in(store), "HEAD", [store.parent / "out"], ["triton"])
     assert only.cell == str(TRITON)
@@ -145,7 +166,7 @@ def test_the_page_and_its_data_are_written(store: Path, tmp_path: Path, capsys: 
     assert out.strip().endswith("index.html")
     data = json.loads((tmp_path / "site/history.json").read_text())
     assert [cell["cell"] for cell in data] == [str(CELL), str(TRITON)]
-    assert run("history", *given, "--json") == 0
+    assert run("history", *given[:4], "--json") == 0
     assert json.loads(capsys.readouterr().out) == data
 
 

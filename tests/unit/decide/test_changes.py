@@ -89,6 +89,13 @@ def test_only_what_differs_in_origin_is_told_and_nothing_against_a_baseline_with
     assert decided(rows).provenance_differences == {}
 
 
+def test_where_no_length_is_known_none_is_told(world):
+    reference = world.reference._replace(tokens=np.zeros(QUESTIONS))
+    record = world.record(world.rows(7, 0.0, seed=1))
+    silent = record.model_copy(update={"tokens": tuple((0,) * QUESTIONS for _ in record.outcomes)})
+    assert changes_of(silent, tally_of(silent, world.plan, 6), reference).tokens is None
+
+
 def test_what_has_no_score_tells_no_changes(decided, world):
     result = decided(world.rows(7, 0.0, seed=1)[:0])
     assert (result.verdict, result.changes) == (Verdict.NOT_MEASURED, None)
