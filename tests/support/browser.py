@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -165,6 +166,14 @@ def ready(page: Page) -> Page:
     """The page once its script has run."""
     page.wait_for_selector("html[data-ready]", state="attached")
     return page
+
+
+def until(page: Page, expression: str, seconds: float = 30) -> None:
+    """Wait until a JavaScript expression holds; Playwright's own way is an eval, which pages forbid."""
+    end = monotonic() + seconds
+    while not page.evaluate(expression):
+        assert monotonic() < end, expression
+        page.wait_for_timeout(20)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from tests.support.browser import Watched, chromium
 
 
-# Not for the whole session: Playwright holds an event loop open in this thread, and no test that asyncio runs may follow.
+# Not for the whole session: Playwright holds an event loop open in this thread, and tests of asyncio follow.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as started:

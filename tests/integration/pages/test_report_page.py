@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 
 from gate.report.html import render_html
 from tests.support import reports
-from tests.support.browser import LOOKS, ROWS, Watched, ready
+from tests.support.browser import LOOKS, ROWS, Watched, ready, until
 
 Open = Callable[..., Watched]
 TRITON = "gfx950--gpt-oss-20b-rocm-mxfp4-fp8--triton"
@@ -89,8 +89,8 @@ def test_a_closed_cell_is_drawn_when_it_is_opened_by_keyboard(opened: Open, repo
 def test_charts_fit_their_place_again_when_the_window_is_narrowed(opened: Open, report_page: Path):
     page = ready(opened(report_page, viewport={"width": 1200, "height": 800}).page)
     page.set_viewport_size({"width": 400, "height": 800})
-    page.wait_for_function("document.querySelector('#forest svg').getAttribute('width') < 400")
-    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    until(page, "document.querySelector('#forest svg').getAttribute('width') < 400")
+    until(page, "document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_typing_filters_table_forest_and_sections(opened: Open, report_page: Path):
@@ -110,7 +110,7 @@ def test_choosing_a_verdict_by_keyboard_shows_its_cells_only(opened: Open, repor
     page = ready(opened(report_page).page)
     page.locator("#verdict").focus()
     page.keyboard.type("regression")
-    page.wait_for_function(f"document.querySelectorAll('{ROWS}').length === 1")
+    until(page, f"document.querySelectorAll('{ROWS}').length === 1")
     page.locator("#verdict").select_option("")
     assert page.locator(ROWS).count() == 6
 
