@@ -21,10 +21,7 @@ CONFLICT_MARKER: Final = re.compile(r"^(?:<{7}|={7}|>{7})(?: |$)", re.MULTILINE)
 SAFE_FIELD: Final = re.compile(r"[^A-Za-z0-9_.+-]")
 _CHECK_THE_PATH: Final = "check the path, and whether this user may read it"
 _RESTORE: Final = "restore it from git or from where it was made"
-
-
-class Changed(Exception):
-    """The file is not what it was when it was read, or somebody else is writing it."""
+_MAKE_ROOM: Final = "make the folder writable, or free some space, and run it again"
 
 
 def read_bytes(path: Path, *, limit: int, error: type[GateError]) -> bytes:
@@ -99,7 +96,14 @@ def content_hash(path: Path) -> str | None:
         return None
 
 
-def replace(path: Path, data: bytes, *, allowed: Callable[[], bool] | None = None) -> None:
+def write_bytes(
+    path: Path,
+    data: bytes,
+    *,
+    error: type[GateError],
+    hint: str = _MAKE_ROOM,
+    allowed: Callable[[], bool] | None = None,
+) -> None:
     """Replace the whole content of `path`: whenever the process dies, it holds the old bytes or the new ones.
 
     The temporary file lies beside it under a fixed name and is the lock too: a killed writer leaves at most
@@ -108,12 +112,26 @@ def replace(path: Path, data: bytes, *, allowed: Callable[[], bool] | None = Non
     Args:
         path: the file; its folder is made where it is missing.
         data: the new content.
+        error: what to raise where `allowed` said no, another process is writing the file, the disk is full,
+            the folder is read-only, ...; the file is then what it was.
+        hint: what to do about a disk or a folder.
         allowed: asked under the lock, just before the rename; False leaves `path` alone.
-
-    Raises:
-        OSError: disk full, folder read-only, ...
-        Changed: `allowed` said no, or another process is writing the file.
     """
+    try:
+        _replace(path, data, allowed)
+    except _Changed as problem:
+        raise error(
+            f"was not written: {problem}", where=str(path), hint="nothing is lost: run the command again"
+        ) from problem
+    except OSError as problem:
+        raise error(f"cannot be written: {problem.strerror}", where=str(path), hint=hint) from problem
+
+
+class _Changed(Exception):
+    """The file is not what it was when it was read, or somebody else is writing it."""
+
+
+def _replace(path: Path, data: bytes, allowed: Callable[[], bool] | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.tmp"
     with _locked(temporary) as handle:
@@ -141,10 +159,10 @@ def _locked(temporary: Path) -> Iterator[int]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as problem:
-            raise Changed("another process is writing it") from problem
+            raise _Changed("another process is writing it") from problem
         # Between open and lock its owner may have renamed it: then this handle is the finished file.
         if not _same_file(handle, temporary):
-            raise Changed("another process has just written it")
+            raise _Changed("another process has just written it")
         yield handle
     finally:
         os.close(handle)
@@ -152,7 +170,7 @@ def _locked(temporary: Path) -> Iterator[int]:
 
 def _require(allowed: Callable[[], bool] | None) -> None:
     if allowed is not None and not allowed():
-        raise Changed("it has changed since it was read")
+        raise _Changed("it has changed since it was read")
 
 
 def _write_all(handle: int, data: bytes) -> None:

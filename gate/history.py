@@ -13,7 +13,7 @@ from gate.baseline.history import entries
 from gate.baseline.past import versions
 from gate.baseline.store import matches
 from gate.errors import RecordError, UsageError
-from gate.files import Changed, replace
+from gate.files import write_bytes
 from gate.fingerprint import Git
 from gate.model import RunRecord
 from gate.report.history import render_history
@@ -53,14 +53,8 @@ def write_history(found: Sequence[Trend], folder: Path, *, now: datetime) -> Pat
     """
     page = folder / "index.html"
     data = json.dumps([plain(trend) for trend in found], indent=1, allow_nan=False) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        replace(folder / "history.json", data.encode())
-        replace(page, render_history(found, now=now).encode())
-    except (OSError, Changed) as problem:
-        raise UsageError(
-            f"cannot be written: {problem}", where=str(folder), hint="give a folder that can be written to"
-        ) from problem
+    for path, text in {folder / "history.json": data, page: render_history(found, now=now)}.items():
+        write_bytes(path, text.encode(), error=UsageError, hint="give a folder that can be written to")
     return page
 
 

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from pydantic import Field, ValidationError
 
 from gate.errors import UsageError
-from gate.files import replace
+from gate.files import write_bytes
 from gate.model import Frozen
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -130,10 +130,9 @@ def read_manifest(hub: Path, model: str, commit: str) -> Manifest | None:
 
 
 def write_manifest(hub: Path, manifest: Manifest) -> None:
-    """Keep the manifest of a commit."""
+    """Keep the manifest of a commit; raises UsageError."""
     path = manifest_path(hub, manifest.model, manifest.commit)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace(path, (manifest.model_dump_json(indent=1) + "\n").encode())
+    write_bytes(path, (manifest.model_dump_json(indent=1) + "\n").encode(), error=UsageError)
 
 
 def forget(snapshot: Snapshot, path: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gate.errors import StorageError, UsageError
-from gate.files import Changed, replace
+from gate.files import write_bytes
 
 _AGAIN = "the same command goes on from what is in it"
 
@@ -99,12 +99,7 @@ class Files:
 
     def put(self, name: str, data: bytes) -> None:
         """See `Objects`."""
-        path = self._root / name
-        with _told(path):
-            try:
-                replace(path, data)
-            except Changed as other:
-                raise StorageError(f"was not written: {other}", where=str(path), hint=_AGAIN) from other
+        write_bytes(self._root / name, data, error=StorageError, hint=_AGAIN)
 
     def read(self, names: Sequence[str]) -> dict[str, bytes]:
         """See `Objects`."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gate.errors import UsageError
+from gate.errors import StorageError, UsageError
 from gate.evals.parts import Parts
-from gate.files import replace
+from gate.files import write_bytes
 from gate.model import Cell
 from gate.objects import Objects
 from gate.records import record_path
@@ -48,7 +48,7 @@ class Outputs:
         """Take a record that another node wrote from the store, unless it lies here; raises StorageError."""
         if self.store is not None and not record.exists():
             for content in self.store.read([f"records/{record.name}"]).values():
-                replace(record, content)
+                write_bytes(record, content, error=StorageError)
 
     def log(self, cell: Cell, restart: int = 0) -> Path:
         """What the engine of a cell printed; each restart has a log of its own."""

@@ -10,11 +10,12 @@ from typing import Final
 from pydantic import ValidationError
 
 from gate.errors import RecordError, StorageError
-from gate.files import Changed, invalid_field, parse_json, read_bytes, replace
+from gate.files import invalid_field, parse_json, read_bytes, write_bytes
 from gate.model import Cell, Finish, Outcome, RunRecord, Sample, canonical_json, sha256_of
 
 SIZE_LIMIT: Final = 32_000_000
 COUNT_LIMIT: Final = 1_000
+KEPT: Final = "make the folder writable, or free some space, and run it again: the journal is kept"
 
 
 def record_path(folder: Path, cell: Cell) -> Path:
@@ -25,18 +26,7 @@ def record_path(folder: Path, cell: Cell) -> Path:
 def write(path: Path, record: RunRecord) -> None:
     """Write the record as canonical JSON, all at once; raises StorageError."""
     text = canonical_json(record.model_dump(mode="json", by_alias=True)) + "\n"
-    try:
-        replace(path, text.encode())
-    except Changed as problem:
-        raise StorageError(
-            f"was not written: {problem}", where=str(path), hint="run it again when nothing else writes there"
-        ) from problem
-    except OSError as problem:
-        raise StorageError(
-            f"cannot be written: {problem.strerror}",
-            where=str(path),
-            hint="make the folder writable, or free some space, and run it again: the journal is kept",
-        ) from problem
+    write_bytes(path, text.encode(), error=StorageError, hint=KEPT)
 
 
 def read(path: Path) -> RunRecord:

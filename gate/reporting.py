@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from gate.decide import DEFAULT_FAIL_ON, STRICT_FAIL_ON, WORST_FIRST, decide_run
 from gate.errors import StorageError, UsageError
-from gate.files import Changed, invalid_field, read_bytes, replace
+from gate.files import invalid_field, read_bytes, write_bytes
 from gate.fingerprint import gate_version
 from gate.model import CellResult, GateReport, Verdict
 from gate.outputs import Outputs
+from gate.records import KEPT
 from gate.report.badge import render_badge
 from gate.report.html import render_html
 from gate.report.junit import render_junit
@@ -93,14 +94,7 @@ def write_report(outputs: Outputs, report: GateReport) -> None:
         outputs.badge: render_badge,
     }
     for path, render in forms.items():
-        try:
-            replace(path, render(report).encode())
-        except (OSError, Changed) as problem:
-            raise StorageError(
-                f"cannot be written: {problem}",
-                where=str(path),
-                hint="make the folder writable, or free some space, and run it again: the journal is kept",
-            ) from problem
+        write_bytes(path, render(report).encode(), error=StorageError, hint=KEPT)
 
 
 def write_page(source: Path, page: Path) -> None:
@@ -116,11 +110,5 @@ def write_page(source: Path, page: Path) -> None:
         raise UsageError(
             invalid_field(problem), where=str(source), hint="give the report.json of a run"
         ) from problem
-    try:
-        replace(page, render_html(report).encode())
-    except (OSError, Changed) as problem:
-        raise UsageError(
-            f"cannot be written: {problem}",
-            where=str(page),
-            hint="give another path, or make its folder writable",
-        ) from problem
+    hint = "give another path, or make its folder writable"
+    write_bytes(page, render_html(report).encode(), error=UsageError, hint=hint)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gate.errors import UsageError
-from gate.files import Changed, replace
+from gate.files import write_bytes
 
 WORKFLOWS: Final = ("gate.yml", "gate-report.yml", "gate-commands.yml", "gate-baseline.yml")
 PIN: Final = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+@[0-9a-f]{40}")
@@ -81,14 +81,8 @@ def set_up(setup: Setup) -> tuple[Path, ...]:
         )
     files |= dict(_grown_files(setup))
     for path, text in files.items():
-        try:
-            replace(setup.folder / path, text.encode())
-        except (OSError, Changed) as problem:
-            raise UsageError(
-                f"cannot be written: {problem}",
-                where=str(setup.folder / path),
-                hint="make it writable, remove what was written, and run it again",
-            ) from problem
+        hint = "make it writable, remove what was written, and run it again"
+        write_bytes(setup.folder / path, text.encode(), error=UsageError, hint=hint)
     return tuple(setup.folder / path for path in files)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from gate.errors import BaselineError
-from gate.files import Changed, invalid_field, parse_json, read_bytes, replace
+from gate.files import invalid_field, parse_json, read_bytes, write_bytes
 from gate.model import Calibration, Fingerprint, sha256_of
 
 SIZE_LIMIT: Final = 1_000_000
@@ -47,20 +47,7 @@ def save_calibration(baseline: Path, calibration: Calibration) -> Path:
     """Write it beside the baseline, all at once, and say where; raises BaselineError."""
     path = calibration_path(baseline)
     text = json.dumps(calibration.model_dump(mode="json", by_alias=True), indent=1, sort_keys=True) + "\n"
-    try:
-        replace(path, text.encode())
-    except Changed as problem:
-        raise BaselineError(
-            f"was not written: {problem}",
-            where=str(path),
-            hint="run `gate calibrate` again when nothing else writes there",
-        ) from problem
-    except OSError as problem:
-        raise BaselineError(
-            f"cannot be written: {problem.strerror}",
-            where=str(path),
-            hint="make the folder writable, or free some space, and run it again",
-        ) from problem
+    write_bytes(path, text.encode(), error=BaselineError)
     return path
 
 

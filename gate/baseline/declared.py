@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from gate.errors import UsageError
-from gate.files import parse_json, read_bytes, replace
+from gate.files import parse_json, read_bytes, write_bytes
 
 SIZE_LIMIT: Final = 1_000_000
 
@@ -27,10 +27,11 @@ class Declaration:
         """Write the file, or find it: True where this very collection was interrupted.
 
         Raises:
-            UsageError: another collection was interrupted here; names what differs.
+            UsageError: another collection was interrupted here, names what differs; it cannot be written.
         """
         if not self.path.exists():
-            replace(self.path, (json.dumps(dict(content), indent=1, sort_keys=True) + "\n").encode())
+            text = json.dumps(dict(content), indent=1, sort_keys=True) + "\n"
+            write_bytes(self.path, text.encode(), error=UsageError)
             return False
         found = parse_json(
             read_bytes(self.path, limit=SIZE_LIMIT, error=UsageError), where=str(self.path), error=UsageError

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from gate.baseline.check import check
 from gate.errors import BaselineError
-from gate.files import Changed, content_hash, invalid_field, parse_json, read_bytes, replace
+from gate.files import content_hash, invalid_field, parse_json, read_bytes, write_bytes
 from gate.model import BASELINE_SCHEMA, Baseline, Cell, canonical_json
 
 FIRST_SCHEMA: Final = "vllm-eval-gate/baseline/1"
@@ -133,18 +133,8 @@ def save(path: Path, baseline: Baseline, *, replaces: Baseline | None) -> None:
     """
     check(baseline, where=str(path))
     before = None if replaces is None else sha256(replaces)
-    try:
-        replace(path, render(baseline).encode(), allowed=lambda: content_hash(path) == before)
-    except Changed as problem:
-        raise BaselineError(
-            f"was not written: {problem}", where=str(path), hint="nothing is lost: run the command again"
-        ) from problem
-    except OSError as problem:
-        raise BaselineError(
-            f"cannot be written: {problem.strerror}",
-            where=str(path),
-            hint="make the folder writable, or free some space, and run it again",
-        ) from problem
+    data = render(baseline).encode()
+    write_bytes(path, data, error=BaselineError, allowed=lambda: content_hash(path) == before)
 
 
 def sha256(baseline: Baseline) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from gate.cli.options import AsJson, Measuring, Sources, grouped
 from gate.cli.output import print_table, progress
-from gate.errors import Exit
+from gate.errors import Exit, StorageError
 
 
 @grouped
@@ -59,15 +59,13 @@ def selftest(
     as_json: AsJson = False,
 ) -> None:
     """Prove on the embedded engine that this gate can fail: break it in every known way, and look."""
-    from gate.files import replace
     from gate.numerics.drill import run_selftest
     from gate.numerics.exercises import Drill
     from gate.numerics.selftest import render
 
     drill = Drill(score_minutes, tuple(only or ()), healthy)
     found = run_selftest(measuring.request([config]), drill, lambda line: typer.echo(line, err=True))
-    replace(measuring.out / "selftest.md", render(found).encode())
-    replace(measuring.out / "selftest.json", (found.model_dump_json(indent=2) + "\n").encode())
+    _keep(measuring.out / "selftest", render(found), found.model_dump_json(indent=2))
     typer.echo(found.model_dump_json(indent=2) if as_json else render(found))
     wrong = found.missed or found.false_alarms
     raise typer.Exit(int(Exit.REGRESSION if wrong else Exit.UNDECIDED if found.pending else Exit.PASS))
@@ -81,16 +79,21 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare the numbers of a config's backends, pair by pair."""
-    from dataclasses import replace as changed
+    from dataclasses import replace
 
-    from gate.files import replace
     from gate.numerics.matrix import compare_backends, markdown, table
 
-    request = changed(measuring.request([config]), backends=tuple(backends))
+    request = replace(measuring.request([config]), backends=tuple(backends))
     found = compare_backends(request, progress(quiet=measuring.quiet or as_json))
-    replace(measuring.out / "compare.md", markdown(found).encode())
-    replace(measuring.out / "compare.json", (found.model_dump_json(indent=2) + "\n").encode())
+    _keep(measuring.out / "compare", markdown(found), found.model_dump_json(indent=2))
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:
         print_table(table(found))
+
+
+def _keep(stem: Path, markdown: str, json: str) -> None:
+    from gate.files import write_bytes
+
+    for suffix, text in {".md": markdown, ".json": json + "\n"}.items():
+        write_bytes(stem.with_suffix(suffix), text.encode(), error=StorageError)

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from gate.baseline.store import baseline_path
 from gate.errors import BaselineError
-from gate.files import Changed, invalid_field, parse_json, read_bytes, replace
+from gate.files import invalid_field, parse_json, read_bytes, write_bytes
 from gate.model import Cell, Frozen, Probe, canonical_json
 
 SIZE_LIMIT: Final = 4_000_000
@@ -103,17 +103,4 @@ def render(stored: ProbeBaseline) -> str:
 
 def save(path: Path, stored: ProbeBaseline) -> None:
     """Write the file all at once; raises BaselineError."""
-    try:
-        replace(path, render(stored).encode())
-    except Changed as problem:
-        raise BaselineError(
-            f"was not written: {problem}",
-            where=str(path),
-            hint="run `gate baseline probe` again when nothing else writes there",
-        ) from problem
-    except OSError as problem:
-        raise BaselineError(
-            f"cannot be written: {problem.strerror}",
-            where=str(path),
-            hint="make the folder writable, or free some space, and run it again",
-        ) from problem
+    write_bytes(path, render(stored).encode(), error=BaselineError)

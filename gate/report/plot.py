@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gate.baseline.history import Entry
 from gate.errors import UsageError
-from gate.files import Changed, replace
+from gate.files import write_bytes
 from gate.stats.power import PowerTable
 
 if TYPE_CHECKING:
@@ -121,12 +121,7 @@ def _write(path: Path, draw: Callable[[Figure], None], *, size: tuple[float, flo
         out = io.BytesIO()
         metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
         figure.savefig(out, format=path.suffix.removeprefix("."), metadata=metadata)
-    try:
-        replace(path, out.getvalue())
-    except (OSError, Changed) as problem:
-        raise UsageError(
-            f"cannot be written: {problem}", where=str(path), hint="give another path, ending in .svg"
-        ) from problem
+    write_bytes(path, out.getvalue(), error=UsageError, hint="give another path, ending in .svg")
 
 
 def _when(entry: Entry) -> datetime:

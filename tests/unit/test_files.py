@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.errors import BaselineError, RecordError
-from gate.files import Changed, content_hash, parse_json, read_bytes, replace
+from gate.files import content_hash, parse_json, read_bytes, write_bytes
 from gate.model import canonical_json
 
 
@@ -97,23 +97,23 @@ def test_a_marker_inside_a_string_is_no_conflict() -> None:
 
 def test_a_replaced_file_has_the_new_content_and_nothing_else_is_left(tmp_path: Path) -> None:
     path = tmp_path / "new" / "folder" / "x.json"
-    replace(path, b"old")
-    replace(path, b"new and longer")
+    write_bytes(path, b"old", error=RecordError)
+    write_bytes(path, b"new and longer", error=RecordError)
     assert path.read_bytes() == b"new and longer"
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_what_a_killed_writer_left_behind_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / ".x.json.tmp").write_bytes(b"half of something that was much longer")
-    replace(tmp_path / "x.json", b"whole")
+    write_bytes(tmp_path / "x.json", b"whole", error=RecordError)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x.json", b"whole")]
 
 
 def test_a_replacement_that_is_not_allowed_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_bytes(b"old")
-    with pytest.raises(Changed):
-        replace(path, b"new", allowed=lambda: False)
+    with pytest.raises(RecordError, match="was not written: it has changed since it was read"):
+        write_bytes(path, b"new", allowed=lambda: False, error=RecordError)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x.json", b"old")]
 
 
@@ -121,11 +121,11 @@ def test_permission_is_asked_while_the_lock_is_held(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
 
     def second_writer_is_kept_out() -> bool:
-        with pytest.raises(Changed, match="another process is writing it"):
-            replace(path, b"second")
+        with pytest.raises(RecordError, match="another process is writing it"):
+            write_bytes(path, b"second", error=RecordError)
         return True
 
-    replace(path, b"first", allowed=second_writer_is_kept_out)
+    write_bytes(path, b"first", allowed=second_writer_is_kept_out, error=RecordError)
     assert path.read_bytes() == b"first"
 
 
@@ -141,17 +141,26 @@ def test_a_writer_that_locks_a_file_just_renamed_by_another_notices(
         lock(handle, operation)
 
     monkeypatch.setattr(fcntl, "flock", renamed_meanwhile)
-    with pytest.raises(Changed, match="has just written it"):
-        replace(path, b"ours")
+    with pytest.raises(RecordError, match="has just written it"):
+        write_bytes(path, b"ours", error=RecordError)
     assert path.read_bytes() == b"theirs"
 
 
 def test_a_temporary_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "victim").write_bytes(b"precious")
     (tmp_path / ".x.json.tmp").symlink_to("victim")
-    with pytest.raises(OSError, match="symbolic links"):
-        replace(tmp_path / "x.json", b"new")
+    with pytest.raises(RecordError, match=r"cannot be written: .*symbolic links"):
+        write_bytes(tmp_path / "x.json", b"new", error=RecordError)
     assert (tmp_path / "victim").read_bytes() == b"precious"
+
+
+def test_where_nothing_can_be_written_the_caller_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BaselineError, match="file/x: cannot be written: ") as told:
+        write_bytes(tmp_path / "file/x", b"", error=BaselineError, hint="give another folder")
+    assert told.value.hint == "give another folder"
+    with pytest.raises(BaselineError, match="make the folder writable, or free some space"):
+        write_bytes(tmp_path / "file/x", b"", error=BaselineError)
 
 
 def test_the_hash_of_a_missing_file_is_none(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,16 +13,17 @@ import yaml
 
 from gate import check, collect, hub, prefetch, run, setup
 from gate.baseline import calibration, past, pool
+from gate.baseline.declared import Declaration
 from gate.cell_spec import CellSpec
 from gate.cells import cells_of
 from gate.collect import Collection
-from gate.errors import BaselineError, GateError, RecordError, UsageError
+from gate.errors import BaselineError, GateError, RecordError, StorageError, UsageError
 from gate.evals.journal import Journal
-from gate.files import Changed
 from gate.github import client
 from gate.importers import log
 from gate.model import Cell
 from gate.numerics import store
+from gate.objects import Files
 from gate.outputs import Outputs
 from gate.reporting import fail_on_verdicts
 from gate.serving.confinement import Confinement
@@ -152,16 +155,35 @@ def test_lines_of_a_folder_instead_of_a_file(tmp_path: Path):
         list(log.read_lines(tmp_path, baseline().__class__))
 
 
-def test_what_another_process_writes_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def busy(*_: object) -> None:
-        raise Changed("another process is writing it")
+@pytest.mark.parametrize(
+    ("name", "write", "error"),
+    [
+        (
+            "x.calibration.json",
+            lambda p: calibration.save_calibration(p / "x.json", calibrated()),
+            BaselineError,
+        ),
+        ("x.probe.json", lambda p: store.save(p / "x.probe.json", probes.baseline()), BaselineError),
+        ("x.json", lambda p: Declaration(p / "x.json").declare({}), UsageError),
+        ("x.json", lambda p: Files(p).put("x.json", b""), StorageError),
+    ],
+)
+def test_what_another_process_writes_at_the_same_time(
+    tmp_path: Path, name: str, write: Callable[[Path], object], error: type[GateError]
+):
+    with (tmp_path / f".{name}.tmp").open("w") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        with pytest.raises(error, match=f"{name}: was not written: another process"):
+            write(tmp_path)
 
-    monkeypatch.setattr(calibration, "replace", busy)
-    monkeypatch.setattr(store, "replace", busy)
-    with pytest.raises(BaselineError, match="was not written: another process"):
-        calibration.save_calibration(tmp_path / "x.json", calibrated())
-    with pytest.raises(BaselineError, match="was not written: another process"):
-        store.save(tmp_path / "x.probe.json", probes.baseline())
+
+def test_a_record_of_another_node_that_finds_no_room_here(tmp_path: Path):
+    objects = Files(tmp_path / "store")
+    objects.put("records/x.json", b"{}")
+    outputs = Outputs(tmp_path, objects)
+    (tmp_path / "records").touch()
+    with pytest.raises(StorageError, match=r"records/x\.json: cannot be written"):
+        outputs.borrow(tmp_path / "records/x.json")
 
 
 @pytest.mark.parametrize(("answers", "said"), [({"rev-parse": "a" * 40}, "git cannot follow")])
@@ -183,13 +205,11 @@ def test_templates_that_were_not_installed():
         setup.templates("recipes")
 
 
-def test_a_repository_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(setup, "replace", full)
+def test_a_repository_that_may_not_be_written(tmp_path: Path):
+    (tmp_path / ".github").touch()
     wanted = setup.Setup(
         tmp_path, "a/b@" + "1" * 40, "tiny-gpt-oss-w4a8", "cpu", runs_on=("x",), gpus=0, owners=()
     )
-    with pytest.raises(UsageError, match=r"cannot be written: .*No space left"):
+    with pytest.raises(UsageError, match="cannot be written") as error:
         setup.set_up(wanted)
+    assert "remove what was written" in told(error)
