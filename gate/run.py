@@ -279,7 +279,7 @@ async def _measure_cell(
 
 def to_the_end(record: RunRecord) -> NextStep:
     """Never stop early: fixed-size runs are not looked at before they are complete."""
-    return NextStep(stop=False, lookahead=True, blocks_used=len(record.outcomes), looks=())
+    return NextStep(stop=False, lookahead=True, looks=())
 
 
 def default_concurrency(spec: CellSpec, questions: int) -> int:

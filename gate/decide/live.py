@@ -18,13 +18,11 @@ class NextStep(NamedTuple):
     Args:
         stop: a boundary was crossed or the budget is spent: cancel what is in flight and use none of it.
         lookahead: whether the block after the running one may be sent before the running one is complete.
-        blocks_used: leading blocks that count; only their samples belong in the run record.
         looks: all looks so far, the latest last.
     """
 
     stop: bool
     lookahead: bool
-    blocks_used: int
     looks: tuple[Look, ...]
 
 
@@ -40,11 +38,10 @@ def next_step(plan: SequencePlan, outcomes: Sequence[str]) -> NextStep:
         RecordError: more repeats than declared, or a repeat without one outcome a question.
     """
     course = follow(plan, outcomes)
-    used = len(course.looks)
     spent = course.complete == len(plan.blocks)
     stop = course.stop is not None or spent
-    near = bool(course.looks) and near_boundary(plan, used - 1, course.looks[-1])
-    return NextStep(stop, not stop and not near, used, looks_taken(plan, course))
+    near = bool(course.looks) and near_boundary(plan, len(course.looks) - 1, course.looks[-1])
+    return NextStep(stop, not stop and not near, looks_taken(plan, course))
 
 
 def looks_taken(plan: SequencePlan, course: Course) -> tuple[Look, ...]:

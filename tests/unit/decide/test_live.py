@@ -9,25 +9,25 @@ from gate.stats.sequential import follow, near_boundary
 
 def test_nothing_complete_yet_goes_on_with_the_next_block_in_flight(world):
     step = next_step(world.plan, ())
-    assert (step.stop, step.lookahead, step.blocks_used, step.looks) == (False, True, 0, ())
+    assert (step.stop, step.lookahead, step.looks) == (False, True, ())
 
 
 def test_a_block_that_is_not_complete_is_not_looked_at(world):
     row = world.rows(2, -0.9)[0]
     last = row.rindex(next(c for c in row if c != "."))
     holed = row[:last] + "." + row[last + 1 :]
-    assert next_step(world.plan, [holed]).blocks_used < 2
+    assert len(next_step(world.plan, [holed]).looks) < 2
 
 
 def test_a_crossed_boundary_stops_and_later_samples_do_not_count(world):
     step = next_step(world.plan, world.rows(5, -0.2))
-    assert (step.stop, step.lookahead, step.blocks_used) == (True, False, 3)
+    assert (step.stop, step.lookahead, len(step.looks)) == (True, False, 3)
     assert step.looks[-1].samples == 60
 
 
 def test_a_spent_budget_stops(world):
     step = next_step(world.plan, world.rows(len(world.plan.blocks), -0.03))
-    assert (step.stop, step.blocks_used) == (True, len(world.plan.blocks))
+    assert (step.stop, len(step.looks)) == (True, len(world.plan.blocks))
 
 
 def test_samples_of_the_next_block_in_flight_change_nothing(world):
