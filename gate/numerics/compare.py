@@ -229,7 +229,13 @@ def _pair(mine: str, theirs: str, where: str) -> tuple[Rows, Rows]:
             where=where,
             hint="probe both again with one version of the gate",
         )
-    return ours, others
+    return _known(ours), _known(others)
+
+
+def _known(rows: Rows) -> Rows:
+    """The same with NaN for what is no finite number, so that no distance is endless."""
+    logprob, top = (np.where(np.isfinite(x), x, math.nan) for x in (rows.logprob, rows.top_logprobs))
+    return rows._replace(logprob=logprob, top_logprobs=top)
 
 
 def _same_context(ours: Rows, theirs: Rows) -> tuple[Rows, Rows]:
@@ -256,8 +262,7 @@ def _shift(ours: Rows, theirs: Rows) -> Floats:
 
 
 def _odd(rows: Rows) -> int:
-    whole = np.isfinite(rows.logprob) & np.isfinite(rows.top_logprobs).all(axis=1)
-    return int((~whole).sum())
+    return int((np.isnan(rows.logprob) | np.isnan(rows.top_logprobs).any(axis=1)).sum())
 
 
 def _mean(values: Floats) -> float:

@@ -54,18 +54,9 @@ class Rows(NamedTuple):
     top_ids: Ids
     top_logprobs: Floats
 
-    @property
-    def finite(self) -> bool:
-        """Whether every number is one. -inf is none: the engine would say that a token is impossible."""
-        return bool(np.isfinite(self.logprob).all() and np.isfinite(self.top_logprobs).all())
-
     def first(self, number: int) -> Rows:
         """The first `number` positions."""
         return self.between(0, number)
-
-    def without_first(self) -> Rows:
-        """All positions but the first."""
-        return self.between(1, len(self.token))
 
     def between(self, start: int, stop: int) -> Rows:
         """Positions start..stop-1."""

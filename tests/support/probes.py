@@ -9,7 +9,7 @@ import numpy as np
 
 from gate.model import Cell, Probe, ProbeFingerprint
 from gate.numerics.ask import Said, packed
-from gate.numerics.codec import TOP
+from gate.numerics.codec import TOP, pack, unpack
 from gate.numerics.collect import Taken, baseline_of
 from gate.numerics.store import ProbeBaseline
 from gate.stats.drift import Rows
@@ -67,10 +67,9 @@ def baseline(*healthy: float) -> ProbeBaseline:
     return baseline_of([taken(), *others], {"reason": "test"})
 
 
-def with_nan(one: Probe) -> Probe:
-    """The same, one log-probability of which is not a number."""
-    from gate.numerics.codec import pack, unpack
-
-    rows = unpack(one.prefill[0], where="test")
-    rows.logprob[0] = math.nan
-    return one.model_copy(update={"prefill": (pack(rows), *one.prefill[1:])})
+def with_odd(one: Probe, value: float = math.nan, *, path: str = "prefill", column: str = "logprob") -> Probe:
+    """The same, but the last position of its first prompt holds this instead of a log-probability."""
+    first, *others = getattr(one, path)
+    rows = unpack(first, where="test")
+    getattr(rows, column)[-1] = value
+    return one.model_copy(update={path: (pack(rows), *others)})

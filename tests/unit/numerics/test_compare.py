@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from gate.numerics.ask import packed
 from gate.numerics.compare import compare, distances
 from gate.numerics.compare import tests_of as answers_of
 from gate.numerics.words import numerics_line, outcome_line
+from gate.stats.drift import divergence
 from tests.support import probes
 
 HEALTHY = probes.baseline(0.02, 0.02, 0.02, 0.02)
@@ -88,8 +91,11 @@ def test_a_stricter_alpha_needs_more():
     assert (strict.state, loose.state) == ("unchanged", "changed")
 
 
-def test_a_number_that_is_none_is_broken_whatever_the_rest_says():
-    found = compare(probes.with_nan(probes.probe()), HEALTHY, alpha=0.001)
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("path", ["prefill", "decode"])
+@pytest.mark.parametrize("column", ["logprob", "top_logprobs"])
+def test_a_number_that_is_none_is_broken_whatever_the_rest_says(odd, path, column):
+    found = compare(probes.with_odd(probes.probe(), odd, path=path, column=column), HEALTHY, alpha=0.001)
     assert (found.state, found.reason) == ("broken", "1 positions hold something that is not a number")
 
 
@@ -125,6 +131,19 @@ def test_a_prompt_that_parted_at_its_first_token_says_nothing_about_decode():
     swapped = texts.model_copy(update={"decode": (texts.decode[1], *texts.decode[1:])})
     found = distances(swapped, texts)
     assert np.isnan(found.values[2]).sum() == 1
+
+
+def test_it_is_the_baselines_divergence_from_the_candidate_that_counts():
+    # Noise of another kind than the baseline's: the two directions differ.
+    mine, theirs = probes.said(prefill=1.0, decode=1.0, seed=6), probes.said()
+    found = distances(*(packed(one, probes.fingerprint(), 1.0) for one in (mine, theirs))).values
+    prefill = [divergence(*pair).mean() for pair in zip(theirs.prefill, mine.prefill, strict=True)]
+    assert found[0] == pytest.approx(prefill, rel=0.01)
+    decode = []
+    for ours, stored in zip(mine.decode, theirs.decode, strict=True):
+        until = [*(ours.token == stored.token), False].index(False) + 1
+        decode.append(divergence(stored, ours)[1:until].mean() if until > 1 else math.nan)
+    assert found[2] == pytest.approx(decode, rel=0.01, nan_ok=True)
 
 
 def test_different_numbers_of_prompts_are_refused():

@@ -68,11 +68,11 @@ def test_only_broken_numbers_stop_a_cell(spec):
     plan = replace(first_probe(spec, "r1", probes.baseline(0.02)), fingerprint=probes.fingerprint())
     assert plan.stop(probes.probe()) is None
     assert plan.stop(probes.probe(prefill=0.2, seed=1)) is None
-    stopped = plan.stop(probes.with_nan(probes.probe()))
+    stopped = plan.stop(probes.with_odd(probes.probe()))
     assert stopped is not None
     assert stopped.kind == "numerics"
     assert "not a number" in stopped.message
-    assert replace(plan, baseline=None).stop(probes.with_nan(probes.probe())) is None
+    assert replace(plan, baseline=None).stop(probes.with_odd(probes.probe())) is None
 
 
 @pytest.mark.parametrize(

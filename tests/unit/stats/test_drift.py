@@ -14,9 +14,11 @@ from benchmarks.probe_alarms import World, simulate
 from gate.errors import StatisticsError
 from gate.stats.drift import (
     FEWEST_PROMPTS,
+    KL_ALLOWANCE,
     KL_FLOOR,
     SHIFT_FLOOR,
     Rows,
+    RunSpread,
     agreement,
     divergence,
     drift,
@@ -86,6 +88,21 @@ def test_an_engine_does_not_drift_from_itself(both, top):
     assert flips(mine, mine) == 0
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "p", "q"),
+    [
+        # Of the .2 that ours leaves token 3 gets half, of their .05 token 2 does.
+        ([0.5, 0.3], [0.6, 0.35], [0.5, 0.3, 0.1, 0.1], [0.6, 0.025, 0.35, 0.025]),
+        # Much is left, but a token that is not listed is no likelier than one that is.
+        ([0.5, 0.01], [0.6, 0.35], [0.5, 0.01, 0.01, 0.48], [0.6, 0.025, 0.35, 0.025]),
+    ],
+)
+def test_by_hand_over_the_union_of_both_lists_and_a_rest(ours, theirs, p, q):
+    mine = Rows(np.array([1]), np.log([ours[0]]), np.array([[1, 2]]), np.log([ours]))
+    other = Rows(np.array([1]), np.log([theirs[0]]), np.array([[1, 3]]), np.log([theirs]))
+    assert divergence(mine, other) == pytest.approx([scipy_stats.entropy(p, q)])
+
+
 def test_disjoint_lists_are_far_apart():
     ours = Rows(np.array([1]), np.array([-0.01]), np.array([[1, 2]]), np.log([[0.9, 0.09]]))
     theirs = Rows(np.array([1]), np.array([-9.0]), np.array([[3, 4]]), np.log([[0.9, 0.09]]))
@@ -108,17 +125,9 @@ def test_no_positions_say_nothing():
 def test_different_positions_cannot_be_compared():
     three = rows(np.full((3, 3), 1 / 3), 2)
     with pytest.raises(StatisticsError, match="3 positions on one side, 2 on the other"):
-        divergence(three, three.without_first())
+        divergence(three, three.first(2))
     with pytest.raises(StatisticsError, match="different tokens"):
         shift(three, three._replace(token=three.token + 1))
-
-
-@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
-def test_what_is_no_number_is_seen(odd):
-    fine = rows(np.full((2, 3), 1 / 3), 2)
-    assert fine.finite
-    assert not fine._replace(logprob=np.array([-1.0, odd])).finite
-    assert not fine._replace(top_logprobs=np.array([[-1.0, odd], [-1.0, -2.0]])).finite
 
 
 @given(VALUES)
@@ -170,6 +179,16 @@ def test_an_engine_that_repeats_itself_bit_for_bit_does_not_alarm():
     found = drift(np.zeros(32), np.full(32, KL_FLOOR), 1.5, DECLARED)
     assert found.times == 0
     assert found.p_value > 0.99
+
+
+def test_of_such_an_engine_a_ten_thousandth_of_a_nat_is_one_floor():
+    still = floors(np.zeros((9, 32)), KL_FLOOR)
+    spread = run_spread(np.zeros((9, 32)), KL_FLOOR)
+    found = [drift(np.full(32, nats), still, KL_ALLOWANCE, spread) for nats in (1e-4, 5e-4)]
+    assert [one.times for one in found] == pytest.approx([1, 5])
+    assert found[0].p_value > 0.5
+    assert found[1].p_value < 1e-3
+    assert drift([math.sqrt(2e-4)] * 32, [SHIFT_FLOOR] * 32, 1.0, spread).times == pytest.approx(1)
 
 
 def test_the_same_drift_everywhere_alarms_and_its_p_stays_above_zero():
@@ -225,6 +244,38 @@ def test_against_an_oracle_where_runs_do_not_differ_it_is_the_t_test_over_prompt
     x = np.log((values / KL_FLOOR / 1.5 + 1) / 2)
     oracle = scipy_stats.ttest_1samp(x, 0, alternative="greater").pvalue
     assert drift(values, np.full(32, KL_FLOOR), 1.5, none).p_value == pytest.approx(oracle, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spread", "of_a_new_run"),
+    [
+        (RunSpread(0.04, 5, 2), 0.04 + 0.04 / 2),
+        (RunSpread(0.01, 12, 9), 0.01 + 0.01 / 9),
+        (RunSpread(0.01, 4, 0), 0.01),  # a declared floor has no error of its own
+    ],
+)
+def test_by_hand_with_runs_that_differ(spread, of_a_new_run):
+    values, floor = np.array([2.0, 3.0, 4.0, 6.0, math.nan]), np.full(5, 0.5)
+    x = [math.log((r + 1) / 2) for r in (2, 3, 4, 6)]  # of 2 / (2 x .5) and so on
+    of_prompts = scipy_stats.sem(x) ** 2
+    variance = of_prompts + of_a_new_run
+    degrees = variance**2 / (of_prompts**2 / 3 + of_a_new_run**2 / spread.degrees)
+    by_hand = scipy_stats.t(degrees).sf(np.mean(x) / math.sqrt(variance))
+    assert drift(values, floor, 2.0, spread).p_value == pytest.approx(by_hand)
+
+
+def test_where_runs_differ_more_than_prompts_p_is_below_a_tenth_in_a_tenth_of_healthy_runs():
+    # Levels are normal on the scale of x, so that the t of 2 degrees, with a floor's error of 1/3, is exact.
+    rng, runs, number, between = np.random.default_rng(4), 3, 2000, 0.1
+    levels = between * rng.standard_normal((number, runs + 1))
+    within = 0.02 * rng.standard_normal((number, 8))
+    found = 0
+    for of_runs, prompts in zip(levels, within, strict=True):
+        new, known = of_runs[0], of_runs[1:]
+        values = 2 * np.exp(new - known.mean() + prompts) - 1
+        spread = RunSpread(float(known.var(ddof=1)), runs - 1, runs)
+        found += drift(values, np.ones(8), 1.0, spread).p_value <= 0.1
+    assert scipy_stats.binomtest(found, number, 0.1).pvalue > 0.01
 
 
 SMALL = World(prompts=12, tokens=6, vocabulary=16, top=8)
