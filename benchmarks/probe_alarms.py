@@ -2,10 +2,11 @@
 
     python -m benchmarks.probe_alarms --probes 1000
 
-Each probe draws a model (a distribution at every position), a floor calibrated from nine healthy reruns
-against one baseline, and one more healthy run. Noise sits in the logits and is anything but independent: it
-has a part that a prompt's tokens share and one that fades from token to token; its size differs by run and by
-prompt. Beside it: the z-test over tokens, which takes them for independent.
+Each probe draws a model (a distribution at every position of two paths), a floor calibrated from nine
+healthy reruns against one baseline, and one more healthy run; all eight tests look at it. Noise sits in the
+logits and is anything but independent: it has a part that a prompt's tokens share and one that fades from
+token to token; its size differs by run, for both paths alike, and by prompt. Beside it: the z-test over the
+tokens of one path, which takes them for independent.
 """
 
 from __future__ import annotations
@@ -18,23 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from gate.stats.drift import (
-    KL_ALLOWANCE,
-    KL_FLOOR,
-    SHIFT_ALLOWANCE,
-    SHIFT_FLOOR,
-    Rows,
-    divergence,
-    drift,
-    floors,
-    run_spread,
-    shift,
-)
-from gate.stats.outliers import outliers
+from gate.numerics.compare import Distances, tests_of
+from gate.numerics.store import Healthy
+from gate.stats.drift import Rows, divergence, shift
 
 Floats = NDArray[np.float64]
 ALPHA = 0.001
-TESTS = 8
+PATHS = 2
 
 
 class World(NamedTuple):
@@ -44,7 +35,7 @@ class World(NamedTuple):
     and over prompts. `common`: share of its variance that a prompt's tokens have in common; `memory`:
     correlation of the rest from one token to the next. `ties`: how often a prompt is ten times as loud
     in a run, as where two experts are nearly tied. `harm`: how much louder than a healthy run the candidate
-    is in its first `harmed` prompts; 0 for a healthy one.
+    is in the first `harmed` prompts of its second path, decode; 0 for a healthy one.
     """
 
     prompts: int = 32
@@ -70,13 +61,13 @@ class Outcome(NamedTuple):
 
 
 def logits(world: World, rng: np.random.Generator) -> Floats:
-    """(prompts, tokens, vocabulary): some positions nearly certain, some open."""
-    sharpness = rng.gamma(2.0, 1.5, (world.prompts, world.tokens, 1))
-    return sharpness * rng.standard_normal((world.prompts, world.tokens, world.vocabulary))
+    """(2 prompts, tokens, vocabulary), path by path: some positions nearly certain, some open."""
+    shape = (PATHS * world.prompts, world.tokens)
+    return rng.gamma(2.0, 1.5, (*shape, 1)) * rng.standard_normal((*shape, world.vocabulary))
 
 
 def noisy(model: Floats, scale: Floats, world: World, rng: np.random.Generator) -> Rows:
-    """What one run says of every position, prompt by prompt. `scale` (prompts,): each one's sensitivity."""
+    """What one run says of every position, prompt by prompt. `scale` (2 prompts,): each one's sensitivity."""
     fresh = rng.standard_normal(model.shape)
     fading = fresh.copy()
     for t in range(1, model.shape[1]):
@@ -94,33 +85,33 @@ def noisy(model: Floats, scale: Floats, world: World, rng: np.random.Generator) 
 
 
 def distances(run: Rows, baseline: Rows, world: World) -> Floats:
-    """Mean KL and mean |shift| of each prompt, (2, prompts)."""
+    """What `gate.numerics.compare.KINDS` are about, one number a prompt, (4, prompts)."""
     by_position = np.array([divergence(baseline, run), shift(baseline, run)])
-    means: Floats = by_position.reshape(2, world.prompts, world.tokens).mean(axis=2)
-    return means
+    means: Floats = by_position.reshape(2, PATHS, world.prompts, world.tokens).mean(axis=3)
+    return means.swapaxes(0, 1).reshape(2 * PATHS, world.prompts)
 
 
 def probe(world: World, rng: np.random.Generator) -> Outcome:
     """Calibrate, measure once more, test: all of it healthy, unless the world is harmed."""
     model = logits(world, rng)
-    scale = np.exp(world.prompt_spread * rng.standard_normal(world.prompts))
+    scale = np.exp(world.prompt_spread * rng.standard_normal(PATHS * world.prompts))
     baseline, *healthy = (noisy(model, scale, world, rng) for _ in range(world.healthy + 1))
-    known = np.array([distances(run, baseline, world) for run in healthy])
-    harm = np.where(np.arange(world.prompts) < world.harmed, 1 + world.harm, 1)
+    known = [
+        Healthy(name=f"rerun {number}", values=tuple(map(tuple, distances(run, baseline, world).tolist())))
+        for number, run in enumerate(healthy)
+    ]
+    in_decode = np.arange(PATHS * world.prompts) - world.prompts
+    harm = np.where((in_decode >= 0) & (in_decode < world.harmed), 1 + world.harm, 1)
     candidate = noisy(model, scale * harm, world, rng)
-    found = distances(candidate, baseline, world)
-    p_values = []
-    for kind, (least, allowance) in enumerate(((KL_FLOOR, KL_ALLOWANCE), (SHIFT_FLOOR, SHIFT_ALLOWANCE))):
-        reruns = known[:, kind]
-        spread = run_spread(reruns, least)
-        p_values.append(drift(found[kind], floors(reruns, least), allowance, spread).p_value)
-        p_values.append(outliers(found[kind], reruns, least, allowance).p_value)
-    return Outcome(min(p_values) <= ALPHA / TESTS, _per_token(baseline, candidate))
+    values = distances(candidate, baseline, world)
+    tests = tests_of(Distances(values, flips=0, positions=values.size, agreement=1.0, odd=0), known)
+    alarm = len(tests) * min(test.p_value for test in tests) <= ALPHA
+    return Outcome(alarm, _per_token(baseline, candidate, world))
 
 
-def _per_token(baseline: Rows, candidate: Rows) -> bool:
-    """Whether a z-test of the signed differences, tokens taken for independent, alarms at 1 %."""
-    signed = candidate.logprob - baseline.logprob
+def _per_token(baseline: Rows, candidate: Rows, world: World) -> bool:
+    """Whether a z-test of prefill's signed differences, tokens taken for independent, alarms at 1 %."""
+    signed = (candidate.logprob - baseline.logprob)[: world.prompts * world.tokens]
     return bool(abs(signed.mean()) > 2.576 * signed.std(ddof=1) / np.sqrt(signed.size))
 
 
