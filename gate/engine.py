@@ -53,6 +53,10 @@ class Found:
         image = self.image.provenance() if self.image else {}
         return {**gpu.provenance(self.engine, self.machine), **image}
 
+    def engine_name(self) -> str:
+        """The engine with its version, for a page."""
+        return f"vLLM {self.provenance().get('engine_version', 'unknown')}"
+
     def gpu_count(self) -> int:
         """How many GPUs this machine has; 0 where nobody describes one."""
         return gpu.count(self.engine, self.machine)

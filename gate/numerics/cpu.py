@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 from typing import Final
 
@@ -22,3 +23,8 @@ def instruction_set(arch: str, cpuinfo: Path) -> str:
         flag for line in text.splitlines() if line.startswith(("flags", "Features")) for flag in line.split()
     }
     return "+".join(flag for flag in _MATTER if flag in flags) or "baseline"
+
+
+def machine_name(instruction_set: str) -> str:
+    """This machine for a page: what decides how its numbers round."""
+    return f"{platform.machine()}, {instruction_set}"

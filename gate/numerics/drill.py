@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -21,6 +20,7 @@ from gate.model import Numerics, Probe
 from gate.numerics.bench import Bench, Say
 from gate.numerics.collect import values_of
 from gate.numerics.compare import compare
+from gate.numerics.cpu import machine_name
 from gate.numerics.exercises import Done, Drill, Exercise, Notebook
 from gate.numerics.plan import first_probe
 from gate.numerics.selftest import Selftest, Trial
@@ -50,7 +50,7 @@ def run_selftest(request: RunRequest, drill: Drill, say: Say) -> Selftest:
         raise UsageError(
             "the drill needs the embedded engine's config", hint="configs/tiny-gpt-oss-w4a8.yaml --arch cpu"
         )
-    engine = f"vLLM {bench.found.provenance().get('engine_version', 'unknown')}"
+    engine = bench.found.engine_name()
     spec = bench.specs["emulation"]
     fingerprint = first_probe(spec, bench.plan(spec).fingerprint.model_revision).fingerprint
     notebook = Notebook(bench.outputs.root / "drill.jsonl", fingerprint, engine)
@@ -97,7 +97,7 @@ def assembled(exercises: Sequence[Exercise], done: Mapping[str, Done], engine: s
     timed = [probe.seconds for one, probe in probes.items() if one.concurrency == exercises[0].concurrency]
     return Selftest(
         created=datetime.now(UTC).date().isoformat(),
-        machine=f"{platform.machine()}, {base.fingerprint.instruction_set}",
+        machine=machine_name(base.fingerprint.instruction_set),
         engine=engine,
         healthy_shift=max((_mean_shift(one) for one in declared), default=0.0) or SHIFT_FLOOR,
         trials=tuple(trial.model_copy(update={"score": scored.get(trial.name)}) for trial in trials),

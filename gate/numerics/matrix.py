@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -12,13 +13,14 @@ from gate.errors import UsageError
 from gate.model import Frozen
 from gate.numerics.collect import Taken, equal_positions, take, told_when_cancelled
 from gate.numerics.compare import KINDS, distances, largest, tests_of
+from gate.numerics.cpu import machine_name
 from gate.numerics.store import Healthy, load
 from gate.outputs import Outputs
 from gate.plan import plan_collection
 from gate.report.progress import Progress
 from gate.request import RunRequest, provenance_of, select
 from gate.serving.signals import cancelled_by_signals
-from gate.stats.drift import level
+from gate.stats.drift import KL_FLOOR, SHIFT_FLOOR, level
 
 CONCURRENCY = 32
 
@@ -26,8 +28,8 @@ CONCURRENCY = 32
 class Pair(Frozen):
     """Two backends: for each path the divergence in nats a token and the shift, and what both agree on.
 
-    `times` is the largest drift in units of the first backend's stored noise floor, of the least one where
-    none is stored; `equal` of all positions are the same bit for bit.
+    `times` is the largest drift in units of the first backend's stored noise floor (`stored`), of the least
+    one where none is; `equal` of all positions are the same bit for bit.
     """
 
     first: str
@@ -35,6 +37,7 @@ class Pair(Frozen):
     divergence: Mapping[str, float]
     shift: Mapping[str, float]
     times: float
+    stored: bool
     flips: int
     positions: int
     agreement: float
@@ -42,8 +45,11 @@ class Pair(Frozen):
 
 
 class Comparison(Frozen):
-    """All pairs of one config's backends on one arch."""
+    """All pairs of one config's backends on one arch, and when and where they were served."""
 
+    created: str
+    machine: str
+    engine: str
     config: str
     arch: str
     prompts: str
@@ -90,18 +96,25 @@ def compare_backends(request: RunRequest, progress: Progress) -> Comparison:
         spec.cell.backend: stored.healthy if (stored := load(request.origins.baselines, spec.cell)) else ()
         for spec in specs
     }
-    return comparison(taken, healthy)
+    return comparison(taken, healthy, datetime.now(UTC), found.engine_name())
 
 
-def comparison(taken: Sequence[Taken], healthy: Mapping[str, Sequence[Healthy]]) -> Comparison:
+def comparison(
+    taken: Sequence[Taken], healthy: Mapping[str, Sequence[Healthy]], now: datetime, engine: str
+) -> Comparison:
     """Every pair of probes of one config.
 
     Args:
         taken: one probe a backend, its name the backend's.
         healthy: what is stored for each backend's noise floor.
+        now: the clock, with a time zone.
+        engine: what served them, with its version.
     """
     marks = taken[0].probe.fingerprint
     return Comparison(
+        created=now.astimezone(UTC).date().isoformat(),
+        machine=machine_name(marks.instruction_set),
+        engine=engine,
         config=marks.cell.config,
         arch=marks.cell.arch,
         prompts=marks.prompts,
@@ -114,8 +127,8 @@ def comparison(taken: Sequence[Taken], healthy: Mapping[str, Sequence[Healthy]])
 
 def table(found: Comparison) -> list[list[str]]:
     """Rows for a terminal, the first one the heading."""
-    heading = ["backends", "KL prefill", "KL decode", "|d| prefill", "|d| decode", "floors", "flips", "agree"]
-    return [heading, *(_row(pair) for pair in found.pairs)]
+    nats = [f"{measure} {path}" for measure in ("KL", "shift") for path in ("prefill", "decode")]
+    return [["backends", *nats, "floors", "flips", "agree"], *(_row(pair) for pair in found.pairs)]
 
 
 def markdown(found: Comparison) -> str:
@@ -131,7 +144,10 @@ def markdown(found: Comparison) -> str:
         [
             f"# Numerics of {found.config} on {found.arch}, backend by backend",
             "",
-            f"Drift in units of the noise floor (prompts: {found.prompts}):",
+            f"`gate compare {' '.join(names)}` on {found.created}, {found.machine}, {found.engine}, "
+            f"prompts {found.prompts}. It writes this page.",
+            "",
+            "Drift in units of the noise floor of the pair's first backend:",
             "",
             f"| | {' | '.join(names)} |",
             f"| --- |{' --- |' * len(names)}",
@@ -141,8 +157,20 @@ def markdown(found: Comparison) -> str:
             f"|{' --- |' * len(figures[0])}",
             *(f"| {' | '.join(row)} |" for row in figures[1:]),
             "",
+            "- KL, shift: divergence and |difference of a log-probability| of a middle prompt, nats a token.",
+            "- Floors: the largest drift in units of the noise floor, as above.",
+            "- Flips: another token is the likeliest. Agree: share of the listed tokens that both list.",
+            *_without_a_floor(found),
+            "",
         ]
     )
+
+
+def _without_a_floor(found: Comparison) -> list[str]:
+    """What is to be said of backends whose noise nobody measured."""
+    names = dict.fromkeys(pair.first for pair in found.pairs if not pair.stored)
+    least = f"{KL_FLOOR:g} nat (KL) and {SHIFT_FLOOR:.3f} nat (shift)"
+    return [f"- No noise floor is stored for {', '.join(names)}: {least} count as one."] if names else []
 
 
 def _pair(first: Taken, second: Taken, healthy: Sequence[Healthy]) -> Pair:
@@ -156,6 +184,7 @@ def _pair(first: Taken, second: Taken, healthy: Sequence[Healthy]) -> Pair:
         divergence={path: value for measure, path, value in named if measure == "kl"},
         shift={path: value for measure, path, value in named if measure == "shift"},
         times=largest(tests_of(found, healthy)),
+        stored=bool(healthy),
         flips=found.flips,
         positions=found.positions,
         agreement=float(np.nan_to_num(found.agreement)),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import platform
+from datetime import UTC, datetime
+
 import pytest
 
 from gate.errors import UsageError
-from gate.numerics.matrix import compare_backends, comparison, markdown, table
+from gate.numerics.matrix import Comparison, compare_backends, markdown, table
+from gate.numerics.matrix import comparison as comparison_at
 from gate.plan import Origins
 from gate.report.progress import SilentProgress
 from gate.request import RunRequest
@@ -16,6 +20,10 @@ TAKEN = [
     probes.taken("triton", prefill=0.05, decode=0.05, seed=3),
     probes.taken("emulation", prefill=0.3, decode=0.3, seed=4),
 ]
+
+
+def comparison(taken, healthy) -> Comparison:
+    return comparison_at(taken, healthy, datetime(2026, 11, 24, 23, tzinfo=UTC), "vLLM 9")
 
 
 def test_every_pair_is_there_once_and_the_farther_one_is_farther():
@@ -53,6 +61,22 @@ def test_the_page_holds_a_matrix_and_the_figures():
     assert text.count("\n| aiter |") == 1
     assert len(table(found)) == 4
     assert "| aiter / triton |" in text
+    assert "`gate compare aiter triton emulation` on 2026-11-24, " in text
+    assert f"{platform.machine()}, avx2, vLLM 9, prompts test. " in text
+
+
+def test_every_row_of_the_page_has_as_many_cells_as_its_heading():
+    rows = [line for line in markdown(comparison(TAKEN, {})).splitlines() if line.startswith("|")]
+    assert [row.count("|") - 1 for row in rows] == [4] * 5 + [8] * 5
+
+
+def test_the_page_names_the_backends_whose_noise_nobody_measured():
+    floor = probes.baseline(0.05).healthy
+    known = comparison(TAKEN, {"aiter": floor})
+    assert [pair.stored for pair in known.pairs] == [True, True, False]
+    said = "No noise floor is stored for triton: 0.0001 nat (KL) and 0.014 nat (shift) count as one."
+    assert said in markdown(known)
+    assert "No noise floor" not in markdown(comparison(TAKEN, {"aiter": floor, "triton": floor}))
 
 
 def test_one_backend_is_no_comparison(tmp_path):
