@@ -146,7 +146,7 @@ def _job(spec: CellSpec, family_size: int) -> dict[str, Any]:
         "gpus": spec.gpus,
         "family-size": family_size,
         "timeout-minutes": timeout_minutes(spec),
-        "artifact": "gate-records-" + "-".join((spec.cell.arch, spec.cell.config, spec.cell.backend)),
+        "artifact": f"gate-records-{spec.cell.file_stem}",
     }
 
 

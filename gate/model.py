@@ -52,6 +52,17 @@ class Cell(Frozen):
     def __str__(self) -> str:
         return f"{self.arch}/{self.config}/{self.backend}"
 
+    @property
+    def file_stem(self) -> str:
+        """`arch__config__backend`: what its files and artifacts are called, and no other cell's.
+
+        Names may hold `__` or end in `_`: where the three could be read off differently, digits of a hash
+        follow.
+        """
+        parts = [self.arch, self.config, self.backend]
+        stem = "__".join(parts)
+        return stem if stem.split("__") == parts else f"{stem}__{sha256_of(parts)[:12]}"
+
 
 class Outcome(StrEnum):
     """What became of one sample, as one character of a run record."""

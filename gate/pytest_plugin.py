@@ -138,9 +138,7 @@ class CellTest(pytest.Item):
     @property
     def out(self) -> Path:
         """Where this cell leaves its record, report and log."""
-        cell = self.spec.cell
-        root = Path(self.config.getoption("gate_out") or "out")
-        return root / f"{cell.arch}__{cell.config}__{cell.backend}"
+        return Path(self.config.getoption("gate_out") or "out") / self.spec.cell.file_stem
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
         """The report, or what could not be done; a traceback for bugs only."""

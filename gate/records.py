@@ -20,7 +20,7 @@ KEPT: Final = "make the folder writable, or free some space, and run it again: t
 
 def record_path(folder: Path, cell: Cell) -> Path:
     """Where the record of a cell lies in a folder of records."""
-    return folder / f"{cell.arch}__{cell.config}__{cell.backend}.json"
+    return folder / f"{cell.file_stem}.json"
 
 
 def write(path: Path, record: RunRecord) -> None:

@@ -44,7 +44,7 @@ def test_a_fork_is_measured_without_and_reported_with_a_token_that_writes(workpl
     assert measured.job("plan") == "success", measured.log()
     assert measured.job("measure") == "failure"
     uploaded = [artifact["name"] for artifact, _ in workplace.repository.artifacts.values()]
-    assert uploaded == ["gate-records-cpu-stub-default"], measured.log()
+    assert uploaded == ["gate-records-cpu__stub__default"], measured.log()
     assert not any(measured.ran(job) for job in ("announce", "report"))
     assert len(workplace.fake.writes()) == before
 

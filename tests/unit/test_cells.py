@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from gate.cells import cells_of, describe, matrix
 from gate.errors import ConfigError, UsageError
+from gate.model import Cell
+from gate.records import record_path
 from gate.settings import When
 
 DATA = Path(__file__).parents[1] / "data" / "configs"
@@ -167,7 +171,7 @@ def test_every_job_of_the_matrix_is_told_the_family_its_time_and_a_name_for_its_
     jobs = matrix(cells_of([two_cells(tmp_path)], arch=None))["include"]
     assert {job["family-size"] for job in jobs} == {2}
     assert {job["timeout-minutes"] for job in jobs} == {360}
-    assert [job["artifact"] for job in jobs] == ["gate-records-gfx950-x-a", "gate-records-gfx950-x-b"]
+    assert [job["artifact"] for job in jobs] == ["gate-records-gfx950__x__a", "gate-records-gfx950__x__b"]
     write(tmp_path, "x.yaml", "model_name: m\nstartup_max_wait_seconds: 630\ngate: {max_minutes: 20}\n")
     (job,) = matrix(cells_of([tmp_path / "models-a.txt"], arch=None))["include"]
     assert (job["family-size"], job["timeout-minutes"]) == (1, 46)
@@ -275,3 +279,30 @@ def test_a_wrong_runners_file_names_the_line(tmp_path, text, message):
     write(tmp_path, "runners.yaml", text)
     with pytest.raises(ConfigError, match=r"runners\.yaml" + message):
         cells_of([listed], arch=None)
+
+
+_LETTERS = st.text("a_-", min_size=1, max_size=4).filter(lambda name: not name.startswith("-"))
+_CELLS = st.builds(Cell, arch=_LETTERS, config=_LETTERS, backend=_LETTERS)
+
+
+@given(first=_CELLS, second=_CELLS)
+@example(first=Cell(arch="a", config="a__b", backend="c"), second=Cell(arch="a", config="a", backend="b__c"))
+@example(first=Cell(arch="a", config="a_", backend="b"), second=Cell(arch="a", config="a", backend="_b"))
+@example(first=Cell(arch="a", config="a-b", backend="c"), second=Cell(arch="a", config="a", backend="b-c"))
+def test_no_two_cells_share_a_file(first, second):
+    assert (first.file_stem == second.file_stem) == (first == second)
+
+
+def test_a_cell_of_usual_names_has_a_file_that_says_them():
+    cell = Cell(arch="gfx950", config="gpt-oss_20b", backend="aiter")
+    assert cell.file_stem == "gfx950__gpt-oss_20b__aiter"
+
+
+def test_cells_whose_names_hold_the_separator_make_artifacts_and_records_of_their_own(tmp_path):
+    write(tmp_path, "runners.yaml", "lists:\n  models-a.txt: {arch: gfx950, runs_on: [x], gpus: 1}\n")
+    write(tmp_path, "a__b.yaml", "model_name: m\nbackends: {c: {}}\n")
+    write(tmp_path, "a.yaml", "model_name: m\nbackends: {b__c: {}}\n")
+    write(tmp_path, "models-a.txt", "a__b.yaml\na.yaml\n")
+    specs = cells_of([tmp_path / "models-a.txt"], arch=None)
+    assert len({job["artifact"] for job in matrix(specs)["include"]}) == 2
+    assert len({record_path(tmp_path, spec.cell) for spec in specs}) == 2
