@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gate.cell_spec import CellSpec, Origin, spec_of
 from gate.config import load_list, load_located
+from gate.decide.words import count
 from gate.errors import ConfigError, UsageError
 from gate.model import Cell
 from gate.problems import suggestion
@@ -133,7 +134,7 @@ def _job(spec: CellSpec, family_size: int) -> dict[str, Any]:
         )
     if spec.gpus > spec.runner.gpus:
         raise UsageError(
-            f"{spec.cell} needs {spec.gpus} GPUs, but its runner has {spec.runner.gpus}",
+            f"{spec.cell} needs {count(spec.gpus, 'GPU')}, but its runner has {spec.runner.gpus}",
             where=spec.source,
             hint="Serve it yourself and measure it with --base-url: one host serves one cell.",
         )

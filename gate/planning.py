@@ -13,6 +13,7 @@ from gate.baseline.pool import pool, reference_of
 from gate.baseline.store import load
 from gate.cells import CellSpec, describe, timeout_minutes
 from gate.decide import plan_budget
+from gate.decide.words import count
 from gate.errors import StatisticsError, UsageError
 from gate.stats.looks import baseline_moments
 from gate.stats.planning import Design
@@ -167,7 +168,8 @@ def power_json(table: PowerTable) -> dict[str, Any]:
 
 def power_words(table: PowerTable) -> Iterator[str]:
     """What stands around the rows: the budget, and how much one baseline differs from another."""
-    yield f"budget: {table.max_repeats} repeats, {table.samples:,} samples, to rule out {table.margin:.1%}"
+    budget = f"{count(table.max_repeats, 'repeat')}, {count(table.samples, 'sample')}"
+    yield f"budget: {budget}, to rule out {table.margin:.1%}"
     yield f"a drop of {table.detectable_drop:.1%} is found with 90 % probability"
     for quantile, rate in table.false_alarms.items():
         yield f"false alarms with a baseline at the {quantile:.0%} quantile of luck: {rate:.2%}"
@@ -189,7 +191,7 @@ def _budget(spec: CellSpec, baselines: Path, family_size: int) -> tuple[str, str
     except StatisticsError as error:
         return f"none: {error.message}", error.hint
     return (
-        f"{budget.max_repeats} repeats, {budget.samples:,} samples",
+        f"{count(budget.max_repeats, 'repeat')}, {count(budget.samples, 'sample')}",
         "not known: nobody measured how often answers flip (`gate calibrate`)"
         if budget.detectable_drop is None
         else f"a drop of {budget.detectable_drop:.1%} in 9 runs of 10",

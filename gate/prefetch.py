@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from gate.cells import CellSpec, cells_of
+from gate.decide.words import count
 from gate.errors import GateError, UsageError
 from gate.evals.dataset import download, refuse_to_fetch
 from gate.fingerprint import HUB_ID, model_revision
@@ -183,7 +184,7 @@ def _given(model: str, folder: str | None, pinned: str | None) -> Row:
 def _described(snapshot: Snapshot, pinned: str | None) -> str:
     files = snapshot.files()
     size = sum((snapshot.folder / file.path).stat().st_size for file in files)
-    said = f"{len(files)} files, {size / _GIB:.2f} GiB, commit {snapshot.commit}"
+    said = f"{count(len(files), 'file')}, {size / _GIB:.2f} GiB, commit {snapshot.commit}"
     if snapshot.manifest is None:
         said += "; checked against itself only: gate prefetch keeps a list of what the hub has"
     return said if pinned else f"{said}; not pinned: set model_revision to that commit"

@@ -222,7 +222,9 @@ async def _measure_cell(
 ) -> CellResult:
     """Measure and judge one cell; one that a cancelled run did not reach has a result all the same."""
     plan = job.plan
-    progress.cell_started(plan.spec.cell, plan.max_repeats * len(plan.task.questions))
+    progress.cell_started(
+        plan.spec.cell, plan.max_repeats * len(plan.task.questions) if plan.comparable else 0
+    )
     if received:
         record = unmeasured(plan, Failure(kind="cancelled", message="cancelled before it started"))
     elif not plan.comparable:

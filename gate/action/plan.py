@@ -10,6 +10,7 @@ from typing import NamedTuple
 from gate.action import inputs
 from gate.action.runner import Runner
 from gate.cells import cells_of, matrix, selected
+from gate.decide.words import count
 from gate.errors import Exit, GitHubError, UsageError
 from gate.github.changes import changed_paths
 from gate.github.client import Credentials, Hub, Pace, told
@@ -63,7 +64,7 @@ def run(environ: Mapping[str, str], write: Callable[[str], object], pace: Pace |
     )
     for job in jobs:
         write(f"{job['cell']} on {' '.join(job['runs-on'])}, at most {job['timeout-minutes']} minutes")
-    write(f"{len(jobs)} of {len(specs)} cells; {len(chosen)} share one error rate")
+    write(f"{len(jobs)} of {count(len(specs), 'cell')}; cells that share one error rate: {len(chosen)}")
     return Exit.PASS
 
 

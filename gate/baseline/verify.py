@@ -11,6 +11,7 @@ from gate.baseline.calibration import load_calibration
 from gate.baseline.pool import anchor_of, current_runs, require_homogeneous
 from gate.baseline.source import Merged, whole_default_branch
 from gate.baseline.store import SIDECARS, baseline_files, load
+from gate.decide.words import count
 from gate.errors import BaselineError, Exit
 from gate.fingerprint import Git
 from gate.model import Baseline
@@ -54,7 +55,7 @@ def verify_command(root: Path, git: Git, *, as_json: bool, write: Callable[[str]
         for file in found:
             write(_line(file))
         wrong = sum(file.problem is not None for file in found)
-        write(f"{len(found)} files, {wrong} wrong")
+        write(f"{count(len(found), 'file')}, {wrong} wrong")
     return Exit.USAGE if any(file.problem is not None for file in found) else Exit.PASS
 
 
@@ -102,4 +103,4 @@ def _line(file: Verified) -> str:
     if file.problem is not None:
         return f"WRONG  {file.problem}"
     agreement = f", homogeneous (p = {file.p_value:.2g})" if file.runs > 1 else ""
-    return f"ok     {file.path}: {file.runs} runs, {file.repeats} repeats{agreement}"
+    return f"ok     {file.path}: {count(file.runs, 'run')}, {count(file.repeats, 'repeat')}{agreement}"

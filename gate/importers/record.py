@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any, Final, Literal
 
 from gate.cells import CellSpec
+from gate.decide.words import count
 from gate.errors import RecordError, UsageError
 from gate.importers.log import HarnessLog, LoggedSample
 from gate.model import Evidence, Fingerprint, RunRecord, Sample, sha256_of
@@ -131,7 +132,7 @@ def _check_size(
 ) -> None:
     if log.repeats is not None and log.repeats != repeats:
         raise RecordError(
-            f"a run of {log.repeats} repeats, but {repeats} are declared",
+            f"a run of {count(log.repeats, 'repeat')}, but {repeats} declared",
             where=log.where,
             hint="the size of a run is declared before it is made: `imported: {repeats: N}`, or --repeats "
             "for a baseline",
@@ -139,9 +140,10 @@ def _check_size(
     for question in questions:
         missing = [r for r in range(repeats) if (question, r) not in samples]
         if missing or (question, repeats) in samples:
-            count = sum(name == question for name, _ in samples)
+            answers = sum(name == question for name, _ in samples)
             raise RecordError(
-                f"question {question} was answered {count} times, but {repeats} repeats are declared",
+                f"question {question} was answered {count(answers, 'time')}, "
+                f"but {count(repeats, 'repeat')} declared",
                 where=log.where,
                 hint="a run is complete, and as large as it was declared to be, or it is none",
             )

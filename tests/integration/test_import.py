@@ -214,7 +214,7 @@ def test_a_log_without_single_outcomes_is_refused_with_what_would_have_written_t
         (["--backend", "tritn"], "no config here has a backend"),
         (["--engine-log", "gone.log"], "gone.log"),
         (["--model", "no/such/folder"], "model folder does not exist"),
-        (["--purpose", "baseline", "--repeats", "8"], "8 are declared"),
+        (["--purpose", "baseline", "--repeats", "8"], "8 declared"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(tmp_path: Path, options: list[str], said: str):

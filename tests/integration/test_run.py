@@ -72,6 +72,7 @@ def test_without_a_baseline_no_engine_starts_and_the_command_that_makes_one_is_n
     done = project.gate(["run"], engine=project.engine(*GOOD))
     assert done.code == 3
     assert "gate baseline collect configs/stub.yaml" in done.out
+    assert done.err.count("cpu/stub/default started\n") == 1  # and no budget
     assert not (project.folder / "out/logs").exists()
 
 

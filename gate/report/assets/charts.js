@@ -26,7 +26,7 @@ function forest(cells, width) {
     ? Plot.text(cells, { ...sized, frameAnchor: "left", text: "name", dy: -12, fill: "var(--quiet)", stroke: "var(--page)", strokeWidth: 4, textAnchor: "start" })
     : Plot.axisY({ tickSize: 0, label: null, tickPadding: 10 });
   return chart(
-    `Difference from the baseline with its 95 % interval, ${cells.length} cells`,
+    `Difference from the baseline with its 95 % interval, ${counted(cells.length, "cell")}`,
     {
       width, height: 70 + cells.length * (narrow ? 36 : 24), marginLeft, marginRight: 16, marginTop: 10, marginBottom: 44,
       x: { label: narrow ? "difference in points (95 % interval) →" : "difference from the baseline in percentage points (95 % interval) →", labelAnchor: "center", nice: true },
@@ -53,7 +53,7 @@ function course(cell, what, width) {
   const low = Math.min(0, ...values), high = Math.max(...values) * 1.08;
   return chart(
     `${what === "drop" ? "Sign of a drop" : "Sign that less than the margin was lost"} after each look, and the boundary: ` +
-      (last ? `${last[statistic].toFixed(2)} of ${last[boundary].toFixed(2)} needed at ${last.samples} samples` : "no test"),
+      (last ? `${last[statistic].toFixed(2)} of ${last[boundary].toFixed(2)} needed at ${counted(last.samples, "sample")}` : "no test"),
     {
       width, height: 200, marginLeft: 36, marginRight: 14, marginTop: 12, marginBottom: 38,
       x: { label: "samples →", labelAnchor: "right", domain: [0, Math.max(cell.budget, cell.looks.at(-1).samples)], nice: false },

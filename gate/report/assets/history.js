@@ -15,7 +15,7 @@ function scoresOverTime(cell, width, when) {
   const [low, high] = ends.length ? [Math.min(...ends), Math.max(...ends)] : [0, 100], room = Math.max(0.5, 0.12 * (high - low));
   const floor = low - room;
   return chart(
-    `Score of ${cell.cell} over ${scored.length} runs, ${cell.changes.length} changes of level, ${accepted.length} accepted refreshes`,
+    `Score of ${cell.cell} over ${counted(scored.length, "run")}, changes of level: ${cell.changes.length}, accepted refreshes: ${accepted.length}`,
     {
       width, height: 260, marginLeft: 46, marginRight: 16, marginTop: 22, marginBottom: 28,
       x: { type: "utc", domain: when, label: null }, y: { domain: [floor, high + room], label: null },
@@ -36,7 +36,7 @@ function costOverTime(cell, width, when) {
   const runs = cell.measurements.filter(run => run[cell.cost] !== null).map(run => ({ ...run, date: new Date(run.when) }));
   const unit = { gpu_minutes: "GPU minutes", minutes: "minutes", tokens: "tokens" }[cell.cost];
   return chart(
-    `Cost of ${cell.cell} in ${unit}, ${runs.length} runs`,
+    `Cost of ${cell.cell} in ${unit}, ${counted(runs.length, "run")}`,
     {
       width, height: 130, marginLeft: 46, marginRight: 16, marginTop: 20, marginBottom: 28,
       x: { type: "utc", domain: when, label: null }, y: { label: `↑ ${unit}`, domain: [0, 1.05 * Math.max(1e-9, ...runs.map(run => run[cell.cost]))] },

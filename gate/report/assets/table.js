@@ -1,3 +1,6 @@
+const written = number => number.toLocaleString("en");
+const counted = (number, noun) => `${written(number)} ${noun}${number === 1 ? "" : "s"}`;
+
 /* One table to sort by its headings and to filter. Of many rows the first are in the page until somebody asks for
    all: laying out thousands takes seconds. `changed` is told the rows that are shown and all that match, in order. */
 function interactiveTable(table, { text, choice, shown, more, changed }) {
@@ -5,7 +8,7 @@ function interactiveTable(table, { text, choice, shown, more, changed }) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
   for (const row of body.rows) row.classList.remove("later");
   const all = [...body.rows].map(row => ({ row, said: row.textContent.toLowerCase(), kind: row.dataset.kind ?? "" }));
-  const collator = new Intl.Collator("en", { numeric: true }), written = number => number.toLocaleString("en");
+  const collator = new Intl.Collator("en", { numeric: true });
   let order = all, whole = false;
   const key = (entry, column) => {
     const cell = entry.row.cells[column], value = cell.dataset.key ?? cell.textContent.trim();
@@ -18,7 +21,7 @@ function interactiveTable(table, { text, choice, shown, more, changed }) {
     const [rows, every] = [whole ? matching : matching.slice(0, FIRST), matching].map(some => some.map(entry => entry.row));
     body.replaceChildren(...rows);
     const part = rows.length < every.length ? `, the first ${written(rows.length)} are shown` : "";
-    shown.textContent = `${every.length < all.length ? `${written(every.length)} of ` : ""}${written(all.length)} cells${part}`;
+    shown.textContent = `${every.length < all.length ? `${written(every.length)} of ` : ""}${counted(all.length, "cell")}${part}`;
     more.hidden = !part;
     more.textContent = `Show all ${written(every.length)} cells`;
     changed(rows, every);

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from gate.decide.words import count
 from gate.model import Cell, CellResult, Look, Sample
 from gate.report import words
 from gate.report.escape import printable
@@ -185,13 +186,13 @@ class LiveProgress:
     def engine_lost(self, reason: str, samples: int) -> None:
         """Show why the samples stand still for a while."""
         if self._row is not None:
-            kept = f"engine lost, {samples:,} samples are kept, starting it again"
+            kept = f"engine lost, {count(samples, 'sample')} kept, starting it again"
             self._row.state = self._row.look = f"{kept}: {printable(reason, 300)}"
 
     def probe_started(self, prompts: int) -> None:
         """Show that the probe is asked."""
         if self._row is not None:
-            self._row.state = f"numerics probe: asking {prompts:,} prompts"
+            self._row.state = f"numerics probe: asking {count(prompts, 'prompt')}"
 
     def sample(self, sample: Sample) -> None:
         """Count it."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from gate.decide.words import count
 from gate.model import Cell, CellResult, Look, Sample
 from gate.report import words
 from gate.report.escape import printable
@@ -54,7 +55,7 @@ class PlainProgress:
         self._tally = Tally(cell, budget, self._clock)
         self._engine_ready = self._apart
         self._last_line = self._clock()
-        self._say(f"started, budget {budget:,} samples")
+        self._say(f"started, budget {count(budget, 'sample')}" if budget else "started")
 
     def engine_line(self, line: str) -> None:
         """Pass the engine's log on: all of it while it starts, then warnings and errors; bounded."""
@@ -77,11 +78,13 @@ class PlainProgress:
     def engine_lost(self, reason: str, samples: int) -> None:
         """Say why it is started again, and pass its log on once more."""
         self._engine_ready = self._apart
-        self._say(f"engine lost, {samples:,} samples are kept, starting it again: {printable(reason, 1000)}")
+        self._say(
+            f"engine lost, {count(samples, 'sample')} kept, starting it again: {printable(reason, 1000)}"
+        )
 
     def probe_started(self, prompts: int) -> None:
         """Say that the probe is asked."""
-        self._say(f"numerics probe: asking {prompts:,} prompts")
+        self._say(f"numerics probe: asking {count(prompts, 'prompt')}")
 
     def sample(self, sample: Sample) -> None:
         """Count it; say how it stands when ten seconds have passed since the last line."""
@@ -133,7 +136,7 @@ class PlainProgress:
         left_out = self._spell_lines - _ENGINE_LINES_A_SPELL
         self._spell_lines = 0
         if left_out > 0:
-            self._write(f"{self._engine()} | ({left_out:,} lines left out; the log file has them)")
+            self._write(f"{self._engine()} | ({count(left_out, 'line')} left out; the log file has all)")
 
     def _engine(self) -> str:
         return f"{self._tally.cell} engine" if self._apart and self._tally else "engine"

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from gate.decide.words import count
 from gate.model import Cell, Look, Outcome, Sample
 from gate.report import words
 from gate.report.progress.protocol import Kept
@@ -77,7 +78,7 @@ def kept_words(kept: Sequence[Kept]) -> Iterator[str]:
         if decided:
             yield f"  {cell}: its verdict, in the report"
         elif samples and journal:
-            yield f"  {cell}: {samples:,} samples, in {journal}"
+            yield f"  {cell}: {count(samples, 'sample')}, in {journal}"
         else:
             yield f"  {cell}: nothing, no sample was complete"
     if any(one.samples and one.journal for one in kept if not one.decided):

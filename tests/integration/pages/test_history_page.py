@@ -41,7 +41,7 @@ def test_it_renders_without_a_serious_accessibility_fault(opened: Open, history_
 def test_scores_refreshes_changes_and_cost_are_drawn(opened: Open, history_page: Path):
     page = ready(opened(history_page).page)
     assert chart(page, "score") == (
-        f"Score of gfx950/gpt-oss-20b/aiter over {RUNS + 2} runs, 1 changes of level, 2 accepted refreshes"
+        f"Score of gfx950/gpt-oss-20b/aiter over {RUNS + 2} runs, changes of level: 1, accepted refreshes: 2"
     )
     assert chart(page, "cost") == f"Cost of gfx950/gpt-oss-20b/aiter in GPU minutes, {RUNS} runs"
     drawn = page.locator(f"[id='{AITER}'] [data-chart=score] svg")

@@ -115,6 +115,6 @@ def test_the_command_says_what_is_pinned_and_the_store_stays_sound(tmp_path: Pat
 
     said = told("anchor", "aiter", LOWER.runs[0].id, "--reason", "where we began", "--accepted-by", "alice")
     assert said == f"{baseline_path(tmp_path, CELL)}: anchor {LOWER.runs[0].id}\n"
-    assert "1 files, 0 wrong" in told("verify")
+    assert "1 file, 0 wrong" in told("verify")
     score = sum(LOWER.runs[0].correct) / 240
     assert f"  {score:.4f}  " in told("show", "aiter")

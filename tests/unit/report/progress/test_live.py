@@ -86,10 +86,10 @@ def test_an_engine_that_is_started_again_says_so_before_and_after_the_first_samp
     progress, _, _ = live()
     progress.cell_started(CELL, 10)
     progress.engine_lost("it died", 0)
-    assert "engine lost, 0 samples are kept, starting it again: it died" in shown(progress)
+    assert "engine lost, 0 samples kept, starting it again: it died" in shown(progress)
     progress.sample(answer(1))
     progress.engine_lost("it \x1bhung", 1)
-    assert "engine lost, 1 samples are kept, starting it again: it hung" in shown(progress)
+    assert "engine lost, 1 sample kept, starting it again: it hung" in shown(progress)
     progress.close()
 
 

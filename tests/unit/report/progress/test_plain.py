@@ -150,3 +150,13 @@ def test_cells_measured_at_once_are_told_apart_line_by_line():
         f"{other} engine | WARNING falling back",
         f"{CELL} engine | ERROR no kernel",
     ]
+
+
+def test_a_cell_that_nothing_is_asked_for_has_no_budget_to_show():
+    stream = io.StringIO()
+    progress = PlainProgress(stream, Clock())
+    progress.cell_started(CELL, 0)
+    progress.cell_started(CELL, 1)
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith(f"{CELL} started")
+    assert second.endswith(f"{CELL} started, budget 1 sample")
