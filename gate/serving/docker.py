@@ -25,11 +25,13 @@ _SOCKET_FOLDER_INSIDE: Final = "/gate"
 _LONGEST_ROOT: Final = 80
 _MODEL_INSIDE: Final = "/model"
 _HF_INSIDE: Final = "/hf"
+_ENCODINGS: Final = "TIKTOKEN_ENCODINGS_BASE"  # where openai-harmony finds its encoding without a network
+_ENCODINGS_INSIDE: Final = "/encodings"
 # Belongs to the machine or to the client, not to the engine in the image.
 _NOT_INSIDE: Final = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH"),
-        *("VIRTUAL_ENV", "CC", "CXX", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HUB_CACHE"),
+        *("VIRTUAL_ENV", "CC", "CXX", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HUB_CACHE", _ENCODINGS),
     }
 )
 # Without a network the only interface is lo; NCCL, gloo and vLLM look for another one unless they are told.
@@ -81,7 +83,7 @@ class DockerContainer:
         self.environment()
         self.confinement.check(self.outer.get("PATH"))
         check_model(self.model)
-        for source in self._mounts():
+        for source, _ in self._mounts():
             if "," in source:
                 raise UsageError(
                     f"cannot mount {source}: a comma separates Docker's mount options",
@@ -109,7 +111,7 @@ class DockerContainer:
         return [
             *self.confinement.run(self.name),
             *("--mount", f"type=bind,source={folder},target={_SOCKET_FOLDER_INSIDE}"),
-            *(part for mount in self._mounts().items() for part in _read_only(*mount)),
+            *(part for mount in self._mounts() for part in _read_only(*mount)),
             *(part for name in sorted(self._inside()) for part in ("--env", name)),
             *("--entrypoint", self.command[0], self.image, *self.command[1:]),
             *serve_arguments(
@@ -145,18 +147,26 @@ class DockerContainer:
         if self.hf_home is not None:
             inside["HF_HOME"] = _HF_INSIDE
             inside["HF_MODULES_CACHE"] = "/tmp/hf-modules"  # noqa: S108 - the cache is mounted read-only
+        if self._encodings() is not None:
+            inside[_ENCODINGS] = _ENCODINGS_INSIDE
         return inside
 
     def _is_folder(self) -> bool:
         return Path(self.model).expanduser().is_dir()
 
-    def _mounts(self) -> dict[str, str]:
-        mounts: dict[str, str] = {}
+    def _encodings(self) -> Path | None:
+        """The folder of this machine; a config's variable names one of the image, and wins."""
+        here = Path(self.outer.get(_ENCODINGS) or "/nowhere")
+        return here.resolve() if here.is_dir() and _ENCODINGS not in self.env else None
+
+    def _mounts(self) -> Iterator[tuple[str, str]]:
+        """Folders of this machine and where each is inside; one may be there for two purposes."""
         if self._is_folder():
-            mounts[str(Path(self.model).expanduser().resolve())] = _MODEL_INSIDE
+            yield str(Path(self.model).expanduser().resolve()), _MODEL_INSIDE
         if self.hf_home is not None:
-            mounts[str(self.hf_home.expanduser().resolve())] = _HF_INSIDE
-        return mounts
+            yield str(self.hf_home.expanduser().resolve()), _HF_INSIDE
+        if (encodings := self._encodings()) is not None:
+            yield str(encodings), _ENCODINGS_INSIDE
 
 
 def _read_only(source: str, target: str) -> tuple[str, str]:

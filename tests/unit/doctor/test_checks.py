@@ -33,6 +33,8 @@ MI355X = Gpu("gfx950", "AMD Instinct MI355X", "6.14.14", memory=294896, used=283
 IMAGE = "vllm@sha256:" + "0" * 64
 VERSIONS = {"engine_version": "0.32.0", "engine_commit": "9a1c0c4", "harmony": "0.0.11"}
 NO_DOCKER = Docker(None, False, "docker is not found")
+PUSH = Moment("the push", 1_795_400_000.0)
+EARLIER = Moment("the file gather.py", 1_795_000_000.0)
 # Eight free GPUs and everything there: every check is content.
 READY = Facts(
     specs=cells_of([ROOT / "configs/models-gfx950.txt"], arch=None),
@@ -56,7 +58,7 @@ READY = Facts(
     docker=None,
     is_root=False,
     now=1_795_500_000.0,
-    moments=(Moment("the file gather.py", 1_795_400_000.0),),
+    moments=(PUSH,),
     hf_token=False,
     token=None,
     actions=None,
@@ -108,11 +110,15 @@ O200K = Encodings("/enc", O200K_SHA256)
         ("arch", {"arch": None, "arch_problem": "no tool tells"}, "fail", "no tool tells"),
         ("arch", {"arch": "gfx942"}, "fail", "models-gfx950.txt is for gfx950"),
         ("gpus", {"gpus": ()}, "fail", "8 are needed, 0 are seen"),
+        ("gpus", {"gpus": (MI355X,) * 7}, "fail", "8 are needed, 7 are seen"),
+        ("gpus", {"gpus": (*[MI355X] * 7, MI355X._replace(used=None))}, "warn", "nobody tells"),
         ("gpus", {"gpu_processes": (GpuProcess(7, "python"),)}, "fail", "in use by python (pid 7)"),
         ("gpus", {"gpus": (*[MI355X] * 7, MI355X._replace(used=90_000))}, "fail", "GPU 7 90,000 MiB"),
         ("gpus", {"gpus": (MI355X._replace(used=None),) * 8}, "warn", "nobody tells whether they are free"),
         ("gpus", {"arch": "cpu", "gpus": ()}, "ok", "none is needed"),
         ("gpu memory", {"models": (MODEL._replace(size=400 * GIB),)}, "fail", "the weights take 400.0 GiB"),
+        ("gpu memory", {"models": (MODEL, MODEL._replace(size=400 * GIB))}, "fail", "weights take 400.0 GiB"),
+        ("gpu memory", {"gpus": (MI355X, MI355X._replace(memory=12_000))}, "fail", "hold 11.7 GiB"),
         ("gpu memory", {"models": ()}, "warn", "the size of the weights is not known"),
         (
             "gpu memory",
@@ -129,10 +135,13 @@ O200K = Encodings("/enc", O200K_SHA256)
         ),
         ("gpus", {"gpu_choice": GpuChoice("HIP_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7", 8)}, "ok", "free"),
         ("gpu memory", {"arch": "cpu"}, "ok", "the machine's memory"),
+        ("memory", {"models": (MODEL, MODEL._replace(size=400 * GIB))}, "fail", "weights of 400.0 GiB"),
         ("memory", {"memory_available": 14 * GIB}, "fail", "14.0 GiB of 512.0 GiB available"),
         ("disk", {"disks": (Disk("results", Path("/out"), GIB // 2),)}, "fail", "results 0.5 GiB (/out)"),
         ("disk", {"disks": (Disk("results", Path("/out"), 2 * GIB),)}, "warn", "results 2.0 GiB"),
         ("disk", {"models": (MODEL._replace(to_fetch=999 * GIB),)}, "fail", "models 900.0 GiB (/hf)"),
+        ("disk", {"models": (MODEL._replace(to_fetch=500 * GIB),) * 2}, "fail", "models 900.0 GiB (/hf)"),
+        ("disk", {"models": (MODEL._replace(to_fetch=500 * GIB),)}, "ok", "results 90.0 GiB"),
         ("model", {"models": (MODEL._replace(problem="not in /hf"),)}, "fail", "acme/tiny: not in /hf"),
         ("model", {"models": (MODEL._replace(pinned=None),)}, "warn", "is not pinned"),
         ("model", {"models": (MODEL._replace(listed=False),)}, "warn", "complete by its own index only"),
@@ -155,6 +164,7 @@ O200K = Encodings("/enc", O200K_SHA256)
             "warn",
             "did not answer",
         ),
+        ("harmony", {"models": (MODEL, GPT_OSS), "engine": NO_HARMONY}, "fail", "neither oss-harmony"),
         ("ports", {"port_problem": "no port can be had"}, "fail", "no port can be had"),
         ("ports", {"ports": (60000, 60100)}, "warn", "60000 to 60100"),
         ("ports", {"ports": None}, "ok", "127.0.0.1"),
@@ -169,9 +179,16 @@ O200K = Encodings("/enc", O200K_SHA256)
         ("docker", {"image": "vllm:nightly", "docker": Docker("linux 28", True)}, "warn", "can move"),
         ("docker", {"image": IMAGE, "docker": Docker("linux 28", True)}, "ok", "the image is here"),
         ("clock", {"now": 0.0}, "fail", "it says 1970-01-01"),
+        ("clock", {"now": PUSH.seconds - 119}, "ok", "after the push"),
+        ("clock", {"now": PUSH.seconds - 121}, "fail", "and the push is of 2026-11-23"),
+        ("clock", {"now": PUSH.seconds - 121, "moments": (PUSH, EARLIER)}, "fail", "the push"),
         ("clock", {"moments": ()}, "ok", "compared with nothing"),
         ("github token", {"token": Token("GITHUB_TOKEN", "k", ("repo",))}, "fail", "has the scopes repo"),
         ("github token", {"token": Token("GH_TOKEN", "k", ("write:packages",))}, "fail", "write:packages"),
+        *(
+            ("github token", {"token": Token("GH_TOKEN", "k", ("read:org", wide))}, "fail", f"scopes {wide}")
+            for wide in ("public_repo", "workflow", "gist", "admin:org", "delete_repo")
+        ),
         ("github token", {"token": Token("GH_TOKEN", "k", may_push=True)}, "fail", "write access"),
         ("github token", {"token": Token("GH_TOKEN", "k", problem="GitHub answered 401")}, "warn", "401"),
         ("github token", {"token": Token("GH_TOKEN", "k", ("read:org",), False)}, "ok", "cannot write"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,10 +14,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gate.doctor.facts import Actions, Encodings, Facts, Token
+from gate.doctor import gather as gather_module
+from gate.doctor.facts import Actions, Encodings, Facts, Moment, Token
 from gate.doctor.gather import DoctorRequest, gather
 from gate.engine import EngineChoice
 from gate.model_cache import Manifest, ModelFile, manifest_path, write_manifest
+from gate.serving import gpu
+from gate.serving.gpu import Gpu, GpuProcess, Machine
 from tests.support.questions import write_questions
 
 COMMIT = "c" * 40
@@ -69,8 +73,8 @@ def test_a_model_in_the_cache_is_found_with_its_size_and_its_list(folder: Path) 
     (facts,) = gathered(folder).models
     assert (facts.commit, facts.problem, facts.size, facts.is_harmony) == (COMMIT, None, 7, True)
     assert not facts.listed
-    missing = ModelFile(path="tokenizer.json", size=900)
-    write_manifest(folder / "hf/hub", Manifest(model="acme/tiny", commit=COMMIT, files=(missing,)))
+    there, missing = ModelFile(path="config.json", size=25), ModelFile(path="tokenizer.json", size=900)
+    write_manifest(folder / "hf/hub", Manifest(model="acme/tiny", commit=COMMIT, files=(there, missing)))
     (facts,) = gathered(folder).models
     assert (facts.listed, facts.to_fetch) == (True, 900)
     assert "tokenizer.json" in (facts.problem or "")
@@ -97,11 +101,42 @@ def test_a_folder_given_instead_of_a_model_is_looked_into(folder: Path) -> None:
     assert "on no hub" in (nowhere.problem or "")
 
 
+def test_a_harmony_model_is_known_by_its_config_or_before_it_is_there_by_its_name(folder: Path) -> None:
+    (absent,) = gathered(folder, model="openai/gpt-oss-20b").models
+    assert absent.problem
+    assert absent.is_harmony
+    given = snapshot(folder)
+    (other,) = gathered(folder, model=str(given)).models
+    assert not other.is_harmony
+    (given / "config.json").write_text('{"model_type": "gpt_oss"}')
+    (facts,) = gathered(folder, model=str(given)).models
+    assert facts.is_harmony
+
+
 def test_question_sets_are_read_and_never_fetched(folder: Path) -> None:
     (facts,) = gathered(folder).datasets
     assert (facts.name, facts.questions, facts.problem) == ("gpqa_diamond", 8, None)
     (absent,) = gathered(folder, dataset_path=None).datasets
     assert "not in the cache" in (absent.problem or "")
+
+
+def test_gpus_and_who_is_on_them_are_known_without_the_engine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = Machine((), (), (Gpu("sm90", memory=81559, used=900),), None, processes=(GpuProcess(7, "python"),))
+    monkeypatch.setattr(gpu, "ask_machine", lambda: busy)
+    facts = gathered(folder)
+    assert (facts.gpus, facts.gpu_processes) == (busy.nvidia, busy.processes)
+    assert facts.arch == "sm90"
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_who_measures_and_what_was_asked_for_are_facts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, user: int
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    facts = gathered(folder, allow_persistent=user == 0)
+    assert (facts.is_root, facts.allow_persistent) == (user == 0, user == 0)
 
 
 def test_disks_are_those_of_folders_that_are_not_made_yet(folder: Path) -> None:
@@ -133,6 +168,15 @@ def test_the_encoding_is_known_by_its_bytes(folder: Path) -> None:
     (folder / "o200k_base.tiktoken").write_bytes(b"ranks")
     found = gathered(folder, base).encodings
     assert found == Encodings(str(folder), hashlib.sha256(b"ranks").hexdigest())
+
+
+def test_an_encoding_in_the_working_folder_is_not_where_the_engine_looks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "o200k_base.tiktoken").write_bytes(b"ranks")
+    monkeypatch.chdir(folder)
+    assert gathered(folder).encodings == Encodings(None, None)
+    assert gathered(folder, {"TIKTOKEN_ENCODINGS_BASE": ""}).encodings.sha256 is None
 
 
 def tool(folder: Path, name: str, script: str) -> dict[str, str]:
@@ -173,6 +217,13 @@ def test_a_docker_that_is_not_there_or_cannot_run_is_a_fact(folder: Path) -> Non
     assert (found.server, found.problem) == (None, "FileNotFoundError")
 
 
+def test_a_docker_that_never_answers_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather_module, "DOCKER_SECONDS", 0.1)
+    found = gathered(folder, tool(folder, "docker", "exec /bin/sleep 120"), engine=IMAGE).docker
+    assert found is not None
+    assert (found.server, found.problem) == (None, "TimeoutExpired")
+
+
 def job(folder: Path, *, event: dict[str, Any], runner: dict[str, Any] | None) -> dict[str, str]:
     """The environment of an Actions job on a self-hosted runner."""
     (folder / "event.json").write_text(json.dumps(event))
@@ -199,6 +250,19 @@ def test_a_runner_is_as_ephemeral_as_its_own_settings_say(
     assert gathered(folder, environ).actions == Actions(True, True, ephemeral)
 
 
+@pytest.mark.parametrize(
+    ("environment", "self_hosted"), [("github-hosted", False), ("self-hosted", True), (None, True)]
+)
+def test_a_runner_that_does_not_say_whose_it_is_is_taken_for_a_machine_that_remembers(
+    folder: Path, environment: str | None, self_hosted: bool
+) -> None:
+    environ = job(folder, event={}, runner=None)
+    del environ["RUNNER_ENVIRONMENT"]
+    actions = gathered(folder, environ | ({"RUNNER_ENVIRONMENT": environment} if environment else {})).actions
+    assert actions is not None
+    assert actions.self_hosted is self_hosted
+
+
 def test_what_the_event_does_not_say_is_not_known(folder: Path) -> None:
     environ = job(folder, event={}, runner=None)
     assert gathered(folder, environ).actions == Actions(True, None, None)
@@ -215,6 +279,14 @@ def test_times_that_github_wrote_are_compared_with_the_clock(folder: Path) -> No
     facts = gathered(folder, job(folder, event=event, runner=None))
     last = max(facts.moments, key=lambda moment: moment.seconds)
     assert (last.what, last.seconds) == ("the push", 1_924_992_000.0)
+
+
+def test_the_dates_of_configs_and_of_the_repository_are_times_that_have_passed(folder: Path) -> None:
+    os.utime(folder / "tiny.yaml", (1_900_000_000, 1_900_000_000))
+    event = {"repository": {"updated_at": "2031-01-01T00:00:00Z"}}
+    moments = gathered(folder, job(folder, event=event, runner=None)).moments
+    assert Moment("the file tiny.yaml", 1_900_000_000.0) in moments
+    assert Moment("the repository's last change", 1_924_992_000.0) in moments
 
 
 class Api(BaseHTTPRequestHandler):
@@ -282,9 +354,13 @@ def test_a_github_that_does_not_say_is_a_fact(folder: Path, api: Any) -> None:
     odd = gathered(folder, environ | {"GITHUB_TOKEN": "?"}).token
     assert odd is not None
     assert (odd.kind, odd.problem) == ("of an unknown kind", "JSONDecodeError")
-    alone = gathered(folder, {"GH_TOKEN": SECRET}).token
+
+
+@pytest.mark.parametrize("variable", ["GITHUB_TOKEN", "GH_TOKEN", "GITHUB_PAT", "GH_PAT"])
+def test_a_token_is_seen_under_each_name_that_tools_read_it_from(folder: Path, variable: str) -> None:
+    alone = gathered(folder, {variable: SECRET}).token
     assert alone is not None
-    assert alone.problem == "GITHUB_REPOSITORY does not say where"
+    assert (alone.variable, alone.problem) == (variable, "GITHUB_REPOSITORY does not say where")
 
 
 def test_the_hubs_token_is_a_yes_or_no(folder: Path) -> None:

@@ -78,6 +78,20 @@ def test_a_hub_model_comes_from_a_cache_that_is_mounted_read_only(tmp_path):
     assert made.environment()["HF_HUB_OFFLINE"] == "1"
 
 
+def test_harmonys_encodings_come_from_this_machine_unless_the_config_names_those_of_the_image(tmp_path):
+    outer = {"PATH": "/usr/bin", "TIKTOKEN_ENCODINGS_BASE": str(tmp_path)}
+    made = container(outer=outer, hf_home=tmp_path)
+    for inside in ("/hf", "/encodings"):
+        assert f"type=bind,source={tmp_path},target={inside},readonly" in made.argv(AT)
+    assert made.environment()["TIKTOKEN_ENCODINGS_BASE"] == "/encodings"
+    images = container(outer=outer, env={"TIKTOKEN_ENCODINGS_BASE": "/etc/encodings"})
+    assert images.environment()["TIKTOKEN_ENCODINGS_BASE"] == "/etc/encodings"
+    assert not any("/encodings,readonly" in part for part in images.argv(AT))
+    gone = container(outer=outer | {"TIKTOKEN_ENCODINGS_BASE": str(tmp_path / "gone")})
+    assert "TIKTOKEN_ENCODINGS_BASE" not in gone.environment()
+    assert not any("/encodings" in part for part in gone.argv(AT))
+
+
 def test_devices_follow_the_accelerator():
     cuda = container(accelerator="cuda").argv(AT)
     assert cuda[cuda.index("--gpus") + 1] == "all"
