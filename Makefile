@@ -72,9 +72,10 @@ selftest: engine  ## break the embedded engine in every known way: docs/selftest
 	$(BIN)/gate selftest $(filter-out --head-sha $(DEMO_COMMIT),$(ENGINE_FLAGS)) --out $(OUT)/selftest
 	cp $(OUT)/selftest/selftest.md docs/selftest.md
 
-compare: engine  ## how far the numbers of the two embedded backends are apart
+compare: engine  ## how far the numbers of the two embedded backends are apart: docs/compare.md
 	$(BIN)/gate compare emulation triton --config $(TINY) $(filter-out --head-sha $(DEMO_COMMIT),$(ENGINE_FLAGS)) \
 		--out $(OUT)/compare
+	cp $(OUT)/compare/compare.md docs/compare.md
 
 soak: engine browser selftest compare  ## the long proofs: speed, memory, calibration; docs/ holds their figures
 	$(BIN)/python -m benchmarks.client
