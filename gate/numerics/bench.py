@@ -69,7 +69,7 @@ class Bench:
             more: server arguments that replace or add.
         """
         spec = self.specs[backend]
-        args = [*_without(spec.server_args, without, *more[:1]), *more, *_NO_PREFIX_CACHE]
+        args = [*without_options(spec.server_args, without, *more[:1]), *more, *_NO_PREFIX_CACHE]
         gate = spec.gate.model_copy(update={"max_minutes": self.score_minutes or None})
         plan = self.plan(replace(spec, gate=gate))
         served = replace(plan, spec=replace(plan.spec, server_args=tuple(args)))
@@ -133,7 +133,7 @@ class Bench:
         )
 
 
-def _without(arguments: Sequence[str], *options: str) -> list[str]:
+def without_options(arguments: Sequence[str], *options: str) -> list[str]:
     """Arguments without these options and their values."""
     kept, skip = [], False
     for argument in arguments:

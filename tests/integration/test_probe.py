@@ -164,6 +164,18 @@ def test_an_interrupted_probe_says_that_nothing_is_kept_and_leaves_the_stored_on
     assert (project.folder / PROBE).read_bytes() == before
 
 
+def test_another_backend_that_was_declared_healthy_is_part_of_the_floor(tmp_path: Path):
+    project = Project(tmp_path)
+    project.write_config(backends={"emulation": {}, "triton": {}})
+    done = probe(project, "--backend", "emulation", "--healthy", "triton", "--starts", "1")
+    assert done.code == 0, done.err
+    content = json.loads((tmp_path / "baselines/cpu/stub/emulation.probe.json").read_text())
+    assert [(one["name"], one["kind"]) for one in content["healthy"]] == [
+        *((f"start 1, concurrency {number}", "rerun") for number in (1, 8, 16, 4)),
+        ("backend triton, concurrency 32", "variant"),
+    ]
+
+
 def test_an_unknown_healthy_backend_is_refused(project: Project):
     done = probe(project, "--reason", "r", "--healthy", "tritn")
     assert done.code == 2

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from gate.errors import RecordError
-from gate.model import Verdict
+from gate.model import ProbeFingerprint, Verdict
 from gate.numerics.ask import packed
 from gate.numerics.compare import compare, distances
 from gate.numerics.compare import tests_of as answers_of
 from gate.numerics.words import numerics_line, outcome_line
-from gate.stats.drift import divergence
+from gate.stats.drift import divergence, level
 from tests.support import probes
 
 HEALTHY = probes.baseline(0.02, 0.02, 0.02, 0.02)
@@ -99,15 +99,29 @@ def test_a_number_that_is_none_is_broken_whatever_the_rest_says(odd, path, colum
     assert (found.state, found.reason) == ("broken", "1 positions hold something that is not a number")
 
 
-def test_far_past_anything_healthy_is_broken():
-    found = seen(prefill=5.0, decode=5.0, seed=2)
+def test_a_number_that_is_none_is_seen_behind_the_token_where_continuations_part_too():
+    found = compare(probes.with_odd(probes.probe(flip=[0]), path="decode"), HEALTHY, alpha=0.001)
+    assert (found.state, found.reason) == ("broken", "1 positions hold something that is not a number")
+
+
+@pytest.mark.parametrize("path", ["prefill", "decode"])
+def test_far_past_anything_healthy_in_one_path_is_broken(path):
+    found = seen(**{path: 5.0, "seed": 2})
     assert found.state == "broken"
-    assert "which no rounding explains" in numerics_line(found)
+    assert f"nat a token in {path}, which no rounding explains" in numerics_line(found)
 
 
 def test_a_large_divergence_that_healthy_engines_have_too_is_not_broken():
     stored = probes.baseline(3.0, 3.0, 3.0, 3.0)
     assert seen(stored, prefill=3.0, decode=3.0, seed=9).state == "unchanged"
+
+
+def test_so_large_a_divergence_is_changed_where_it_is_less_than_a_hundred_floors():
+    stored = probes.baseline(0.3, 0.3, 0.3, 0.3)
+    found = seen(stored, prefill=2.0, seed=9)
+    assert level(distances(probes.probe(prefill=2.0, seed=9), stored.probe).values[0]) > 1.0
+    assert (found.state, found.times > 30) == ("changed", True)
+    assert seen(probes.baseline(0.1, 0.1, 0.1, 0.1), prefill=2.0, seed=9).state == "broken"
 
 
 def test_another_fingerprint_is_not_compared():
@@ -116,6 +130,21 @@ def test_another_fingerprint_is_not_compared():
     assert found.state == "incomparable"
     assert found.differences == {"instruction_set": ("avx512f", "avx2")}
     assert "instruction_set: avx512f here, avx2 there" in numerics_line(found)
+
+
+@pytest.mark.parametrize("field", ProbeFingerprint.model_fields)
+def test_no_field_of_the_fingerprint_may_differ(field):
+    other = probes.CELL.model_copy(update={"backend": "other"}) if field == "cell" else "f" * 64
+    found = compare(probes.probe(marks=probes.fingerprint(**{field: other})), HEALTHY, alpha=0.001)
+    assert (found.state, list(found.differences)) == ("incomparable", [field])
+
+
+def test_the_worst_prompts_are_those_that_moved_most_the_farthest_first():
+    texts = probes.probe(prefill=0.08, seed=77)
+    moved = distances(texts, HEALTHY.probe).values
+    found = compare(texts, HEALTHY, alpha=0.001)
+    of_kinds = [sorted(range(probes.PROMPTS), key=lambda n: -row[n])[:3] for row in moved[:2]]
+    assert list(found.worst) in of_kinds
 
 
 def test_a_continuation_counts_up_to_where_another_token_was_chosen():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from datetime import UTC, datetime
 
 import pytest
 
 from gate.errors import UsageError
+from gate.numerics.ask import packed
+from gate.numerics.collect import Taken
 from gate.numerics.matrix import Comparison, compare_backends, markdown, table
 from gate.numerics.matrix import comparison as comparison_at
 from gate.plan import Origins
@@ -45,6 +48,15 @@ def test_the_same_numbers_twice_are_no_distance_apart():
     (pair,) = comparison([TAKEN[0], probes.taken("again")], {}).pairs
     assert (pair.times, pair.flips, pair.agreement) == (0, 0, 1)
     assert pair.equal == probes.PROMPTS * (probes.SCORED + probes.CONTINUED)
+
+
+def test_two_prompts_that_moved_far_do_not_make_a_backend_far():
+    far, near = probes.said(prefill=1.5, seed=3), probes.said()
+    mixed = near._replace(prefill=(*far.prefill[:2], *near.prefill[2:]))
+    other = Taken("triton", mixed, packed(mixed, probes.fingerprint(), 1.0))
+    (pair,) = comparison([TAKEN[0], other], {}).pairs
+    floors = max(pair.divergence["prefill"] / 1e-4, pair.shift["prefill"] / math.sqrt(2e-4))
+    assert pair.times == pytest.approx(floors)
 
 
 def test_a_stored_noise_floor_is_the_unit():
