@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.action import __main__ as entry
+from gate.action import inputs, plan, runner
 from gate.action import run as action
-from gate.action import runner
 from gate.errors import Exit, UsageError
 from gate.model import Cell, CellResult, GateReport, Verdict
 from tests.support.act import outputs_of
@@ -291,3 +292,53 @@ def test_the_entry_point_says_what_is_missing_as_an_annotation(
     monkeypatch.delenv("GITHUB_OUTPUT", raising=False)
     assert entry.main() == Exit.USAGE
     assert capsys.readouterr().out.startswith("::error title=vllm-eval-gate::GITHUB_OUTPUT is not set")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"GATE_INPUT_MODE": "measure"}, "mode 'measure' is not supported"),
+        ({"GATE_INPUT_MODE": "run", "GATE_GITHUB_TOKEN": "x"}, "is given to the job that runs the engine"),
+        ({"GATE_INPUT_MODE": "plan"}, "GITHUB_EVENT_PATH is not set"),
+    ],
+)
+def test_a_job_that_is_set_up_wrongly_ends_with_an_annotation(
+    given: dict[str, str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert entry.main(Job(tmp_path).environ | given) == Exit.USAGE
+    shown = capsys.readouterr().out
+    assert shown.startswith("::error")
+    assert said in shown
+
+
+def test_a_flag_is_true_or_false():
+    with pytest.raises(UsageError, match="the input attested is 'yes'"):
+        inputs.flag({"GATE_INPUT_ATTESTED": "yes"}, "attested")
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ("gfx950/x/a", "is no JSON list of cells"),
+        ('{"a": 1}', "is no JSON list of cells"),
+        ('["gfx950/x/none"]', "1 of the cells asked for are not among those of this event"),
+    ],
+)
+def test_a_plan_is_of_cells_that_there_are(tmp_path: Path, cells: str, said: str):
+    (tmp_path / "x.yaml").write_text("model_name: m\nbackends: {a: {}}\n")
+    (tmp_path / "models-a.txt").write_text("x.yaml\n")
+    (tmp_path / "runners.yaml").write_text("lists:\n  models-a.txt: {arch: gfx950, runs_on: [x], gpus: 1}\n")
+    event = tmp_path / "event.json"
+    event.write_text('{"before": "b"}')
+    environ = Job(tmp_path).environ | {
+        "GITHUB_EVENT_PATH": str(event),
+        "GITHUB_EVENT_NAME": "push",
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_REPOSITORY": "org/engine",
+        "GITHUB_RUN_ID": "1",
+        "GITHUB_SHA": "a" * 40,
+        "GATE_INPUT_CONFIGS": str(tmp_path / "models-a.txt"),
+        "GATE_INPUT_CELLS": cells,
+    }
+    with pytest.raises(UsageError, match=re.escape(said)):
+        plan.run(environ, print)
