@@ -7,18 +7,21 @@ between looking and writing somebody else may have written. Whoever writes passe
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from github import Auth, Github, GithubException, GithubIntegration, GithubRetry
 from github.Repository import Repository
 
 from gate.errors import GitHubError, UsageError
+from gate.github.retry import Say, ToldRetry
 
 PUBLIC_API: Final = "https://api.github.com"
 TOKEN_VARIABLES: Final = ("GATE_GITHUB_TOKEN", "GITHUB_TOKEN", "GH_TOKEN")
@@ -49,12 +52,14 @@ class Pace:
 
     GitHub asks for a second between writes; two keep a busy repository out of its secondary limits. After a
     secondary limit without a Retry-After it asks for a minute. `longest_wait` is for one limit: a reporting
-    job that waits longer blocks a runner for nothing.
+    job that waits longer blocks a runner for nothing. `connections` is how often again a connection is tried
+    that nobody takes: a wrong address stays wrong, and each try may take the whole `timeout`.
     """
 
     between_writes: float = 2.0
     timeout: int = 30
     tries: int = 6
+    connections: int = 2
     backoff: float = 1.0
     secondary_wait: float = 60.0
     longest_wait: float = 900.0
@@ -105,20 +110,29 @@ class Hub:
         repository: `owner/name`.
         pace: how patient.
         clock: time.
+        say: told what is waited for, before each wait: minutes of silence look like a program that hangs.
     """
 
     def __init__(
-        self, credentials: Credentials, repository: str, *, pace: Pace | None = None, clock: Clock = time
+        self,
+        credentials: Credentials,
+        repository: str,
+        *,
+        pace: Pace | None = None,
+        clock: Clock = time,
+        say: Say = lambda text: print(f"gate: {text}", file=sys.stderr),
     ) -> None:
         self._pace = pace or Pace()
+        self._say = say
         self._clock = clock
         self._last_write = float("-inf")
         self._login = credentials.login
         self.name = repository
+        retry = _retry(self._pace, urlsplit(credentials.api_url).netloc.rpartition("@")[2], say)
         with told(repository):
-            token = credentials.token or _installation_token(credentials, repository, self._pace)
+            token = credentials.token or _installation_token(credentials, repository, self._pace, retry)
             self._of_an_app = token.startswith(_APP_TOKEN)
-            self.api = _github(Auth.Token(token), credentials.api_url, self._pace)
+            self.api = _github(Auth.Token(token), credentials.api_url, self._pace, retry)
             self.repository: Repository = self.api.get_repo(repository)
 
     @property
@@ -156,10 +170,11 @@ class Hub:
                     raise
                 if attempt + 1 == self._pace.tries or pause > self._pace.longest_wait:
                     raise GitHubError(
-                        f"did not get through in {attempt + 1} tries: {_said(error)}",
+                        f"did not get through (tries: {attempt + 1}): {_said(error)}",
                         where=self.name,
                         hint="nothing was decided by this: publish the same records again later",
                     ) from error
+                self._say(f"{self.name}: {_said(error)}; tries again in {pause:.0f} s")
                 self._clock.sleep(pause)
             finally:
                 self._last_write = self._clock.time()
@@ -186,16 +201,22 @@ def told(where: str) -> Iterator[None]:
         ) from error
 
 
-def _github(auth: Auth.Auth, api_url: str, pace: Pace) -> Github:
-    # PyGithub's retry would send a POST again after a 502, and make a second comment.
-    retry = GithubRetry(
+def _retry(pace: Pace, host: str, say: Say) -> GithubRetry:
+    # PyGithub's own would send a POST again after a 502, and make a second comment.
+    return ToldRetry(
+        host=host,
+        say=say,
         total=pace.tries,
+        connect=min(pace.connections, pace.tries),
         backoff_factor=pace.backoff,
         secondary_rate_wait=pace.secondary_wait,
         max_rate_limit_wait=pace.longest_wait,
         allowed_methods=frozenset({"GET"}),
         status_forcelist=[_TOO_MANY, *_SERVER],
     )
+
+
+def _github(auth: Auth.Auth, api_url: str, pace: Pace, retry: GithubRetry) -> Github:
     return Github(
         auth=auth,
         base_url=api_url,
@@ -208,13 +229,14 @@ def _github(auth: Auth.Auth, api_url: str, pace: Pace) -> Github:
     )
 
 
-def _installation_token(credentials: Credentials, repository: str, pace: Pace) -> str:
+def _installation_token(credentials: Credentials, repository: str, pace: Pace, retry: GithubRetry) -> str:
     if credentials.app_id is None or credentials.app_key is None:
         raise UsageError("there is no token for GitHub", hint=f"set {TOKEN_VARIABLES[0]}")
     integration = GithubIntegration(
         auth=Auth.AppAuth(credentials.app_id, credentials.app_key),
         base_url=credentials.api_url,
         timeout=pace.timeout,
+        retry=retry,
         seconds_between_writes=0,
     )
     owner, _, name = repository.partition("/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,8 +33,9 @@ def hub(
     repository: str = "org/engine",
     pace: Pace = AT_ONCE,
     clock: Ticks | None = None,
+    say: Callable[[str], None] = print,
     **credentials: Any,
 ) -> Hub:
     """A hub of the fake's `org/engine`, with Actions' own token unless another is given."""
     given = Credentials(fake.url, token or fake.token(), **credentials)
-    return Hub(given, repository, pace=pace, clock=clock or Ticks())
+    return Hub(given, repository, pace=pace, clock=clock or Ticks(), say=say)

@@ -105,9 +105,8 @@ def test_the_hubs_library_that_is_an_extra(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_app_without_its_key():
-    nobody = SimpleNamespace(app_id=None, app_key=None)
     with pytest.raises(UsageError, match="there is no token"):
-        client._installation_token(nobody, "org/engine", client.Pace())  # type: ignore[arg-type]
+        client.Hub(client.Credentials(), "org/engine")
 
 
 def test_a_container_user_that_is_a_name():

@@ -43,9 +43,11 @@ def test_a_write_waits_as_long_as_it_is_told(
 ) -> None:
     clock = Ticks()
     fake.fail(COMMENT, reply=reply)
-    comment(hub(fake, pace=Pace(between_writes=0), clock=clock), pull.number)
+    said: list[str] = []
+    comment(hub(fake, pace=Pace(between_writes=0), clock=clock, say=said.append), pull.number)
     assert clock.slept == [waited]
     assert fake.count(COMMENT) == 2
+    assert [line.endswith(f"; tries again in {waited:.0f} s") for line in said] == [True]
 
 
 def test_a_primary_limit_is_waited_for_until_its_reset(fake: FakeGitHub, pull: Pull) -> None:
@@ -58,13 +60,13 @@ def test_a_primary_limit_is_waited_for_until_its_reset(fake: FakeGitHub, pull: P
 
 def test_a_limit_that_lasts_too_long_ends_in_words(fake: FakeGitHub, pull: Pull) -> None:
     fake.fail(COMMENT, reply=Reply(403, LIMITED, {"Retry-After": "3600"}))
-    with pytest.raises(GitHubError, match="did not get through in 1 tries"):
+    with pytest.raises(GitHubError, match=r"did not get through \(tries: 1\)"):
         comment(hub(fake), pull.number)
 
 
 def test_a_gateway_that_never_recovers_ends_in_words(fake: FakeGitHub, pull: Pull) -> None:
     fake.fail(COMMENT, reply=Reply(502, {"message": "Bad Gateway"}), times=99)
-    with pytest.raises(GitHubError, match="in 6 tries: 502 Bad Gateway"):
+    with pytest.raises(GitHubError, match=r"\(tries: 6\): 502 Bad Gateway"):
         comment(hub(fake), pull.number)
 
 
@@ -96,8 +98,12 @@ def test_reads_are_repeated_by_pygithub(fake: FakeGitHub, pull: Pull) -> None:
     ):
         fake.fail("pulls/get", reply=reply)
     fake.fail("pulls/get", drop=True)
-    assert hub(fake).repository.get_pull(pull.number).head.ref == "topic"
+    said: list[str] = []
+    assert hub(fake, say=said.append).repository.get_pull(pull.number).head.ref == "topic"
     assert fake.count("pulls/get") == 5
+    assert [line.partition(" ")[2].partition(";")[0] for line in said] == [
+        *("answers 502", "answers 429", "answers 403", "does not answer (ProtocolError)")
+    ]
 
 
 def test_two_writes_are_apart_by_the_pause_that_github_asks_for(fake: FakeGitHub, pull: Pull) -> None:
