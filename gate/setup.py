@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from gate.config import load_located
 from gate.errors import UsageError
 from gate.files import write_bytes
 
@@ -21,6 +22,7 @@ _EXAMPLE_COMMAND: Final = "/opt/engine/bin/vllm"
 _EXAMPLE_CACHE: Final = "/data/huggingface"
 _OWNED: Final = ("/configs/", "/baselines/", "/.github/workflows/")
 _SECTION: Final = "## Regression gate"
+_LAST_STEP: Final = "open a pull request"
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,21 @@ def set_up(setup: Setup) -> tuple[Path, ...]:
         hint = "make it writable, remove what was written, and run it again"
         write_bytes(setup.folder / path, text.encode(), error=UsageError, hint=hint)
     return tuple(setup.folder / path for path in files)
+
+
+def remaining(setup: Setup) -> tuple[str, ...]:
+    """What the owner of the repository has to do next, a sentence each."""
+    return (*_on_no_hub(setup), "collect a baseline on a runner (README.md has the command)", _LAST_STEP)
+
+
+def _on_no_hub(setup: Setup) -> Iterator[str]:
+    config = templates("configs") / f"{setup.config}.yaml"
+    model = load_located(config).config.model_name
+    if model.startswith("local/"):
+        yield (
+            f"{model}, which configs/{setup.config}.yaml names, is on no hub: write your model's id there, "
+            "or give its folder, as --model on the command line and as model-dir in the workflows"
+        )
 
 
 def _check(setup: Setup) -> None:

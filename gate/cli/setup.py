@@ -40,7 +40,7 @@ def init(
     """
     import sys
 
-    from gate.setup import Setup, set_up
+    from gate.setup import Setup, remaining, set_up
 
     if gate is None:
         if not sys.stdin.isatty():
@@ -48,8 +48,8 @@ def init(
             raise typer.Exit(int(Exit.USAGE))
         gate = typer.prompt("The gate to use (OWNER/NAME@COMMIT)")
     labels = tuple(runs_on or ("self-hosted", "linux", arch))
-    for path in set_up(
-        Setup(folder, gate, config, arch, labels, gpus, tuple(owner or ()), engine_command, hf_home)
-    ):
+    setup = Setup(folder, gate, config, arch, labels, gpus, tuple(owner or ()), engine_command, hf_home)
+    for path in set_up(setup):
         typer.echo(path)
-    typer.echo("Next: collect a baseline on a runner (README.md has the command), then open a pull request.")
+    for number, step in enumerate(remaining(setup), start=1):
+        typer.echo(f"Next, {number}: {step}.")

@@ -122,4 +122,21 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(
     assert end.value.code == 0
     said = capsys.readouterr().out
     assert str(tmp_path / ".github/workflows/gate.yml") in said
-    assert "Next: collect a baseline" in said
+    assert "Next, 1: collect a baseline" in said
+
+
+def test_what_is_left_to_do_begins_with_a_model_that_is_on_no_hub(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    said = []
+    for config in ("tiny-gpt-oss-w4a8", "gpt-oss-20b-rocm-mxfp4-fp8"):
+        (tmp_path / config).mkdir()
+        with pytest.raises(SystemExit) as end:
+            main(["init", str(tmp_path / config), "--gate", PIN, "--config", config])
+        assert end.value.code == 0
+        said.append(capsys.readouterr().out)
+    tiny, real = said
+    assert (
+        "Next, 1: local/tiny-gpt-oss-w4a8, which configs/tiny-gpt-oss-w4a8.yaml names, is on no hub" in tiny
+    )
+    assert "Next, 1: collect a baseline on a runner" in real
