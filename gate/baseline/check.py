@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Final
 
 from gate.errors import BaselineError
@@ -15,6 +17,7 @@ MOST_TOKENS: Final = 1_000_000_000
 MOST_PROVENANCE: Final = 20_000
 MOST_STREAM: Final = 100
 ID_DIGITS: Final = 12
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def run_id(fingerprint: Fingerprint, run: BaselineRun) -> str:
@@ -63,6 +66,7 @@ def _problems(baseline: Baseline) -> Iterator[str]:
         if run.id != run_id(baseline.fingerprint, run):
             yield f"runs[{number}]: its content does not hash to its id: it was edited by hand"
     yield from _epoch_problems(baseline)
+    yield from _history_problems(baseline)
 
 
 def _epoch_problems(baseline: Baseline) -> Iterator[str]:
@@ -75,6 +79,28 @@ def _epoch_problems(baseline: Baseline) -> Iterator[str]:
         yield "epoch: names no run of this file behind the first"
     if stale := [run for run in ids[: ids.index(baseline.epoch)] if run not in baseline.anchor]:
         yield f"runs: {stale[0]} neither counts nor is pinned"
+
+
+def _history_problems(baseline: Baseline) -> Iterator[str]:
+    """Lines of runs that were removed stay, so a line may name a run that the file no longer has."""
+    accepted: set[str] = set()
+    for number, line in enumerate(baseline.history):
+        if not is_date(line.date):
+            yield f"history[{number}]: {line.date[:40]!r} is not a date: YYYY-MM-DD"
+        if line.act != "anchor":
+            accepted.add(line.run)
+        elif unknown := [run for run in line.run.split("+") if run not in accepted]:
+            yield f"history[{number}]: pins {unknown[0][:40]!r}, which no line before it accepted"
+    if missing := [run.id for run in baseline.runs if run.id not in accepted]:
+        yield f"history: no line says who accepted run {missing[0]}"
+
+
+def is_date(text: str) -> bool:
+    """Whether it is a day, as YYYY-MM-DD."""
+    try:
+        return _DATE.fullmatch(text) is not None and date.fromisoformat(text) is not None
+    except ValueError:
+        return False
 
 
 def _run_problems(run: BaselineRun, total: int) -> Iterator[str]:

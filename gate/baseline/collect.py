@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from gate.baseline.check import check, copied_run, run_id
+from gate.baseline.check import check, copied_run, is_date, run_id
 from gate.baseline.pool import NOT_POOLED, current_runs, require_homogeneous
 from gate.errors import BaselineError
 from gate.model import Acceptance, Baseline, BaselineRun, Fingerprint, Finish, Outcome, RunRecord, sha256_of
-
-DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def run_of(record: RunRecord) -> BaselineRun:
@@ -116,7 +113,7 @@ def acceptance(run: str, *, accepted_by: str, reason: str, date: str, where: str
             where=where,
             hint="give --accepted-by and --reason",
         )
-    if not DATE.fullmatch(date):
+    if not is_date(date):
         raise BaselineError(f"{date!r} is not a date: YYYY-MM-DD", where=where, hint="write it as 2026-11-24")
     return Acceptance(run=run, accepted_by=accepted_by, date=date, reason=reason)
 

@@ -157,7 +157,8 @@ def test_every_wrong_file_is_named_and_the_exit_is_two(store: Path) -> None:
 
 def test_runs_that_no_longer_pool_are_wrong(tmp_path: Path) -> None:
     good, bad = baseline(1, repeats=8), baseline(2, repeats=8, accuracy=0.3)
-    mixed = good.model_copy(update={"runs": (*good.runs, bad.runs[1])})
+    history = (*good.history, bad.history[1])
+    mixed = good.model_copy(update={"runs": (*good.runs, bad.runs[1]), "history": history})
     save(baseline_path(tmp_path, CELL), mixed, replaces=None)
     (found,) = verify(tmp_path)
     assert found.problem is not None
@@ -166,8 +167,11 @@ def test_runs_that_no_longer_pool_are_wrong(tmp_path: Path) -> None:
 
 def test_pinned_runs_that_do_not_pool_are_wrong(tmp_path: Path) -> None:
     good, bad = baseline(1, repeats=8), baseline(2, repeats=8, accuracy=0.3)
-    runs = (*good.runs, bad.runs[1], baseline(3, repeats=8).runs[2])
-    mixed = good.model_copy(update={"runs": runs, "epoch": runs[2].id, "anchor": (runs[0].id, runs[1].id)})
+    last = baseline(3, repeats=8)
+    runs = (*good.runs, bad.runs[1], last.runs[2])
+    history = (*good.history, bad.history[1], last.history[2])
+    pins = {"epoch": runs[2].id, "anchor": (runs[0].id, runs[1].id)}
+    mixed = good.model_copy(update={"runs": runs, "history": history, **pins})
     save(baseline_path(tmp_path, CELL), mixed, replaces=None)
     (found,) = verify(tmp_path)
     assert "do not measure the same thing" in str(found.problem)
