@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks import kill_loop
 from tests.conftest import EmbeddedEngine
 
 
@@ -16,3 +19,13 @@ def test_killing_the_engine_falsifies_no_sample_and_leaves_nothing(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert ", 0 faults" in done.stdout
+
+
+def test_a_reference_that_was_not_measured_is_neither_kept_nor_compared_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    cancelled = kill_loop.Round((), (), (), 1.0, 4, "not_measured", 0, (), {}, ())
+    monkeypatch.setattr(kill_loop, "play", lambda *_: cancelled)
+    with pytest.raises(SystemExit, match="was not measured"):
+        kill_loop.reference_in(tmp_path)
+    assert not list(tmp_path.iterdir())
