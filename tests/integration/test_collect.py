@@ -17,7 +17,6 @@ from tests.support.checkout import commit, run
 from tests.support.project import LOG, STUB, Project, environment
 
 GOOD = ("--accuracy", "0.6")
-SLOW = (*GOOD, "--delay", "0.05")
 COLLECT = ("baseline", "collect", "--repeats", "4", "--reason", "first", "--concurrency", "4")
 
 
@@ -31,14 +30,20 @@ def stored(project: Project) -> dict[str, Any]:
     return found
 
 
-def kill_in_the_middle(project: Project, journal: Path, *options: str) -> str:
+def hanging(project: Project, start: int = 1) -> str:
+    """The command of an engine that stops answering in the middle, at this start only."""
+    starts = str(project.folder / "starts")
+    return project.engine(*GOOD, "--hangs-after", "20", "--once", starts, "--faulty-start", str(start))
+
+
+def kill_in_the_middle(project: Project, journal: Path, *options: str, engine: str) -> str:
     """Collect until the journal holds a dozen samples, kill -9, and return the stream of the run."""
-    command = [*project.arguments(*COLLECT, engine=project.engine(*SLOW)), *options]
+    command = [*project.arguments(*COLLECT, engine=engine), *options]
     with subprocess.Popen(
         command, cwd=project.folder, env=environment(), stderr=subprocess.PIPE
     ) as collecting:
         while not journal.exists() or journal.read_text().count("\n") < 12:
-            assert collecting.poll() is None
+            assert collecting.poll() is None, collecting.communicate()
         children = psutil.Process(collecting.pid).children(recursive=True)
         collecting.send_signal(signal.SIGKILL)
         collecting.communicate(timeout=60)
@@ -50,9 +55,9 @@ def kill_in_the_middle(project: Project, journal: Path, *options: str) -> str:
 
 def test_a_collection_killed_in_the_middle_goes_on_with_the_same_command(project: Project) -> None:
     journal = project.folder / "out/run-1/journals/cpu__stub__default.jsonl"
-    stream = kill_in_the_middle(project, journal)
+    stream = kill_in_the_middle(project, journal, engine=hanging(project))
     assert not project.baseline.exists()
-    done = project.gate(COLLECT, engine=project.engine(*SLOW))
+    done = project.gate(COLLECT, engine=hanging(project))
     assert done.code == 0, done.err
     assert "default.json: 1 run of 4 repeats count" in done.out
     assert [run["stream"] for run in stored(project)["runs"]] == [stream]
@@ -62,17 +67,18 @@ def test_a_collection_killed_in_the_middle_goes_on_with_the_same_command(project
 
 def test_what_was_stored_before_the_kill_is_neither_measured_nor_stored_again(project: Project) -> None:
     journal = project.folder / "out/run-2/journals/cpu__stub__default.jsonl"
-    stream = kill_in_the_middle(project, journal, "--runs", "2")
+    stream = kill_in_the_middle(project, journal, "--runs", "2", engine=hanging(project, start=2))
     (first,) = stored(project)["runs"]
-    done = project.gate(COLLECT, "--runs", "2", engine=project.engine(*SLOW))
+    done = project.gate(COLLECT, "--runs", "2", engine=hanging(project, start=2))
     assert done.code == 0, done.err
     assert [run["stream"] for run in stored(project)["runs"]] == [first["stream"], stream]
     assert "2 runs of 8 repeats count, homogeneous (p = " in done.out
 
 
 def test_another_collection_over_an_interrupted_one_is_refused_naming_what_differs(project: Project) -> None:
-    kill_in_the_middle(project, project.folder / "out/run-1/journals/cpu__stub__default.jsonl")
-    other = project.gate(COLLECT, "--runs", "3", engine=project.engine(*SLOW))
+    journal = project.folder / "out/run-1/journals/cpu__stub__default.jsonl"
+    kill_in_the_middle(project, journal, engine=hanging(project))
+    other = project.gate(COLLECT, "--runs", "3", engine=hanging(project))
     assert (other.code, "interrupted here: runs differ" in other.err) == (2, True), other.err
     (project.folder / "out/collection.json").unlink()
     assert project.gate(COLLECT, engine=project.engine(*GOOD)).code == 0

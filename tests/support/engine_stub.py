@@ -357,9 +357,10 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--fault", default=os.environ.get("STUB_FAULT"))
     parser.add_argument("--dies-after", type=int, help="requests, then SIGKILL")
     parser.add_argument("--hangs-after", type=int, help="requests, then no answer and no token any more")
-    parser.add_argument("--once", type=Path, help="only the first start, which makes this file, has faults")
+    parser.add_argument("--once", type=Path, help="one start has faults; this file counts the starts")
+    parser.add_argument("--faulty-start", type=int, default=1, help="which one")
     parser.add_argument("--log", type=Path, help="print this file's lines first, as the engine's own log")
-    parser.add_argument("--second-log", type=Path, help="instead of --log, once --once exists")
+    parser.add_argument("--second-log", type=Path, help="instead of --log, from the second start on")
     parser.add_argument("--log-megabytes", type=int, default=0, help="print so much while it is asked")
     parser.add_argument("--exit", type=int, help="exit with this status instead of serving")
     parser.add_argument("--never-healthy", action="store_true")
@@ -373,11 +374,14 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 
 def main() -> None:
     options = arguments(sys.argv[1:])
-    if options.once and options.once.exists():
-        options.dies_after = options.hangs_after = options.exit = None
-        options.log = options.second_log or options.log
-    elif options.once:
-        options.once.touch()
+    if options.once:
+        with options.once.open("ab") as starts:
+            starts.write(b".")
+            start = starts.tell()
+        if start != options.faulty_start:
+            options.dies_after = options.hangs_after = options.exit = None
+        if start > 1:
+            options.log = options.second_log or options.log
     if options.log:
         print(options.log.read_text(encoding="utf-8"), flush=True)
     if options.exit is not None:
