@@ -60,7 +60,7 @@ integration: engine node_modules/.installed browser  ## one real edge each
 # Of both together: the integration tests run `gate` as its users do, as a process.
 covered: engine node_modules/.installed browser  ## unit and integration tests, and how much of gate/ they reach
 	$(BIN)/coverage erase
-	env -u MAKEFLAGS -u MFLAGS $(BIN)/coverage run -m pytest --quiet tests/unit tests/integration
+	env -u MAKEFLAGS -u MFLAGS $(BIN)/coverage run -m pytest --quiet --numprocesses=2 --dist=loadfile tests/unit tests/integration
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python docs/messages.py 16  # errors that no test has provoked yet; to be lowered, never raised

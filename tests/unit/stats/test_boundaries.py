@@ -82,17 +82,17 @@ def test_boundaries_spend_all_of_alpha_and_no_more(times, alpha):
     assert at_least_once >= alpha * times[-1] ** 1.5 * (1 - 1e-6)
 
 
-def test_forty_full_passes_take_less_than_a_tenth_of_a_second():
+def test_forty_full_passes_take_less_than_a_tenth_of_a_second_of_cpu():
     times = look_times([1 / 3, 2 / 3, *range(1, 41)], baseline_repeats=32, max_repeats=40)
     boundaries.cache_clear()
-    best = min(_seconds(lambda: boundaries.__wrapped__(times, 0.01)) for _ in range(3))
+    best = min(_seconds(lambda: boundaries.__wrapped__(times, 0.01)) for _ in range(10))
     assert best < 0.1
 
 
 def _seconds(act):
-    begun = time.perf_counter()
+    begun = time.thread_time()
     act()
-    return time.perf_counter() - begun
+    return time.thread_time() - begun
 
 
 def test_information_is_one_at_the_end_and_saturates():
