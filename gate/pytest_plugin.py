@@ -107,12 +107,14 @@ class CellTest(pytest.Item):
 
     def runtest(self) -> None:
         """Serve, ask, decide."""
+        from functools import partial
+
         from gate.cli.output import progress
         from gate.cli.requests import parsed_request
         from gate.model import Verdict
         from gate.run import run_cells
 
-        report = run_cells(parsed_request(self.arguments()), progress(quiet=False))
+        report = run_cells(parsed_request(self.arguments()), partial(progress, quiet=False))
         (result,) = report.cells
         self._note(result)
         self._go_no_further_if_cancelled(result)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from gate import records
+from gate.apart import apart
 from gate.cells import CellSpec
 from gate.check import judge
 from gate.confirm import BaseBuild, confirm
@@ -70,17 +71,27 @@ class CellJob(NamedTuple):
         return (self.launcher, self.base.launcher) if self.base else (self.launcher,)
 
 
-def run_cells(request: RunRequest, progress: Progress) -> GateReport:
+def run_cells(request: RunRequest, watch: Callable[[], Progress]) -> GateReport:
     """Plan, measure and decide every cell; write records and reports below `out`.
 
     Every cell is planned before the first engine starts: what can be refused costs no GPU minute.
 
+    Args:
+        request: what was asked for.
+        watch: makes what tells people how it goes, in the process that measures: it is pickled for Ray's.
+
     Raises:
         UsageError, ConfigError, DatasetError, BaselineError, StatisticsError: nothing was measured.
+        EngineError: Ray ended the process that measured.
     """
+    check_executor(request.executor, request.jobs, remote=request.engine.address is not None)
+    return apart(_run_cells, request, watch) if request.executor == "ray" else _run_cells(request, watch)
+
+
+def _run_cells(request: RunRequest, watch: Callable[[], Progress]) -> GateReport:
     fail_on = fail_on_verdicts(request.fail_on)
     request.heads.check()
-    check_executor(request.executor, request.jobs, remote=request.engine.address is not None)
+    progress = watch()
     with ExitStack() as stack:
         cluster: Cluster | None = None
         if request.executor == "ray":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -60,7 +61,7 @@ def run(
     if bisect:
         judging = replace(judging, head_sha=commit_under_test(judging.head_sha, git_in(Path.cwd())))
     request = judging.request(paths, measuring, jobs=jobs, executor=executor, address=address, store=store)
-    report = run_cells(request, progress(quiet=measuring.quiet or as_json))
+    report = run_cells(request, partial(progress, quiet=measuring.quiet or as_json))
     print_report(report, as_json=as_json)
     raise typer.Exit(exit_of_verdict(report.verdict) if bisect else report.exit_code)
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -31,14 +32,21 @@ NO_RAY = "raise RuntimeError('nobody asked for Ray')\n"
 MISSING_RAY = "raise ImportError('not installed')\n"
 
 
+@contextmanager
+def own_cluster(nodes: int = 1) -> Iterator[LocalCluster]:
+    """A cluster of nobody else's."""
+    temp = tempfile.mkdtemp(prefix="gr", dir="/tmp")  # sockets have short paths
+    with local_cluster(temp, nodes=nodes) as made:
+        yield made
+    shutil.rmtree(temp, ignore_errors=True)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     """Two nodes for cells on CPUs, and one that says it has four GPUs of gfx950."""
-    temp = tempfile.mkdtemp(prefix="gr", dir="/tmp")  # sockets have short paths
-    with local_cluster(temp, nodes=2) as made:
+    with own_cluster(nodes=2) as made:
         made.add(cpus=1, gpus=4, resources={"gfx950": 1})
         yield made
-    shutil.rmtree(temp, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +195,20 @@ def test_a_node_that_dies_is_replaced_and_every_sample_is_that_of_an_undisturbed
     assert lost
     assert all("is gone" in restart.reason for restart in lost)
     assert not engines_of(project)
+
+
+def test_a_head_that_dies_is_never_taken_for_a_regression(project: Several) -> None:
+    impatient = {"RAY_gcs_rpc_server_reconnect_timeout_s": "2"}  # Ray ends its driver before we notice
+    slow = project.engine(*GOOD, "--delay", "0.05")
+    with own_cluster() as cluster:
+        started = project.start("--concurrency", "4", *options("ray", cluster), engine=slow, env=impatient)
+        with started as running:
+            while not any(lines(journal) > 3 for journal in journals(project)):
+                assert running.poll() is None, running.communicate()
+            cluster.kill_head()
+            out, err = running.communicate(timeout=120)
+        assert (running.returncode, "and without a result" in err) == (4, True), out + err
+    assert any(lines(journal) > 3 for journal in journals(project))
 
 
 def poisoned(tmp_path: Path, ray: str) -> dict[str, str]:
