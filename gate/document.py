@@ -179,7 +179,7 @@ class _Reader:
         self._refuse_tag(node, *_SCALARS)
         try:
             constructed: Scalar = self._scalars.construct_object(node)
-        except (yaml.YAMLError, ValueError, KeyError) as error:
+        except (yaml.YAMLError, ValueError, LookupError) as error:
             raise ConfigError(
                 f"{_dotted(path)}: cannot read {node.value[:40]!r} as {node.tag.rpartition(':')[2]}",
                 where=_at(self.source, node),
