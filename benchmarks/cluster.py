@@ -4,12 +4,12 @@
     python -m benchmarks.cluster speed [--cells 6]
     python -m benchmarks.cluster million [--samples 1000000] [--workers 8]
 
-`kills` measures the cells one after the other without Ray, then on a cluster of three nodes while it kills at
+`kills` measures the cells one after the other without Ray, and beside it on three nodes while it kills at
 random moments; what the driver's death or the head's leaves, the same command goes on from. Right is: every
-record has the outcomes of the quiet run, no journal holds a sample twice, no engine is left. `speed` compares
-the sequential executor with one and with three nodes of one CPU, the engines answering after a fixed time.
-`million` measures the driver alone: its workers are played in the same process, without HTTP, and hand in
-samples as fast as it takes them. Exits 1 where something is not right.
+record has the outcomes of the quiet run, no journal holds a sample twice, no engine is left. `speed`
+compares the sequential executor with one and with three nodes of one CPU, the engines answering after a
+fixed time. `million` measures the driver alone: its workers are played in the same process, without HTTP,
+and hand in samples as fast as it takes them. Exits 1 where something is not right.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from benchmarks.cluster_driver import drive
 from gate import records
 from gate.baseline import store
 from gate.baseline.collect import add_run
+from gate.errors import Exit
 from gate.model import Cell
 from tests.support.project import STUB, Project, environment
 from tests.support.ray_cluster import LocalCluster, local_cluster
@@ -42,6 +43,8 @@ from tests.support.ray_cluster import LocalCluster, local_cluster
 HEAD = "0123456789abcdef0123456789abcdef01234567"
 GOOD = ("--accuracy", "0.6")
 NODES = 3
+REPEATS = 256
+"""Of the baseline: with fewer, the cells' shares of alpha rule no drop out and the run is refused."""
 KINDS = ("node", "worker", "driver", "head")
 PAUSE = (4.0, 12.0)
 """Seconds between two kills, drawn evenly."""
@@ -53,7 +56,7 @@ class Many(Project):
     def __init__(self, folder: Path, cells: int) -> None:
         folder.mkdir()
         super().__init__(folder)
-        done = self.collect(*GOOD, repeats=64)
+        done = self.collect(*GOOD, repeats=REPEATS)
         assert done.code == 0, done.err
         record = records.read(folder / "out/run-1/records/cpu__stub__default.json")
         self.names = [f"cell{number:03}" for number in range(cells)]
@@ -68,19 +71,24 @@ class Many(Project):
     def start(self, out: str, *options: str, engine: str) -> subprocess.Popen[str]:
         """`gate run` of all cells for one commit."""
         configs = [f"configs/{name}.yaml" for name in self.names]
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "gate", "run", *configs, "--engine-command", engine),
-                *("--model", str(self.model), "--dataset-path", str(self.dataset), "--arch", "cpu"),
-                *("--baselines", "baselines", "--out", out, "--head-sha", HEAD, "--concurrency", "8"),
-                *options,
-            ],
-            cwd=self.folder,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        with self.log(out).open("a") as log:  # a pipe that nobody reads would fill, and stop the run
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "gate", "run", *configs, "--engine-command", engine),
+                    *("--model", str(self.model), "--dataset-path", str(self.dataset), "--arch", "cpu"),
+                    *("--baselines", "baselines", "--out", out, "--head-sha", HEAD, "--concurrency", "8"),
+                    *options,
+                ],
+                cwd=self.folder,
+                env=environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                text=True,
+            )
+
+    def log(self, out: str) -> Path:
+        """What `start` says into this folder's name."""
+        return self.folder / f"{out}.log"
 
     def outcomes(self, out: str) -> dict[str, tuple[str, ...]]:
         """Cell -> what it was decided from."""
@@ -123,16 +131,16 @@ def kills(cells: int, seed: int) -> int:
         engine = project.engine(*GOOD, "--delay", "0.02")
         began = time.monotonic()
         quiet = project.start("quiet", engine=engine)
-        quiet.communicate()
-        print(f"quiet run of {cells} cells, sequential: exit {quiet.returncode}, {since(began)}", flush=True)
         counts: collections.Counter[str] = collections.Counter()
-        began, code = time.monotonic(), -1
-        report = project.folder / "disturbed/report.json"
-        # What is not measured goes on with the same command; Ray ends a driver with exit 1 and no report.
-        while code < 0 or code == 4 or not report.exists():
+        code = -signal.SIGKILL
+        while code in {-signal.SIGKILL, Exit.NOT_MEASURED}:  # the same command goes on
             with cluster_of(NODES) as cluster:
                 code = disturbed(project, cluster, engine, draw, counts)
-        print(f"disturbed, on {NODES} nodes: exit {code}, {since(began)}, killed {dict(counts)}", flush=True)
+        print(
+            f"{cells} cells on {NODES} nodes: exit {code}, {since(began)}, killed {dict(counts)}", flush=True
+        )
+        quiet.wait()
+        print(f"one after the other, beside it: exit {quiet.returncode}, {since(began)}", flush=True)
         left = lingering(project)
         same = project.outcomes("quiet") == project.outcomes("disturbed")
         twice = project.twice("disturbed")
@@ -143,7 +151,7 @@ def kills(cells: int, seed: int) -> int:
 def disturbed(
     project: Many, cluster: LocalCluster, engine: str, draw: random.Random, counts: collections.Counter[str]
 ) -> int:
-    """One cluster's life; -1 where its driver was killed."""
+    """The exit code of a run for as long as its cluster lives."""
     ray = ("--executor", "ray", "--address", cluster.address)
     with project.start("disturbed", *ray, engine=engine) as run:
         while run.poll() is None:
@@ -158,7 +166,6 @@ def disturbed(
                     run.wait()
             else:
                 break
-        run.stderr.read()
         return run.wait()
 
 
@@ -210,8 +217,8 @@ def speed(cells: int) -> int:
 def timed(project: Many, out: str, engine: str, *options: str) -> float:
     began = time.monotonic()
     with project.start(out, *options, engine=engine) as run:
-        _, err = run.communicate()
-    assert run.returncode in {0, 1, 3}, err[-2000:]
+        run.wait()
+    assert run.returncode in {0, 1, 3}, project.log(out).read_text()[-2000:]
     return time.monotonic() - began
 
 
