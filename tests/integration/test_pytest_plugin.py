@@ -22,7 +22,7 @@ WORSE = ("--accuracy", "0.2")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Baselines of the healthy stub."""
     project = Project(tmp_path_factory.mktemp("stored"))
-    project.write_config(gate={"margin": 0.15})
+    project.write_config(gate={"margin": 0.12})
     done = project.collect(*STORED, repeats=64)
     assert done.code == 0, done.err
     return project.folder / "baselines"
@@ -36,7 +36,7 @@ def project(pytester: pytest.Pytester, stored: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("NO_COLOR", "1")
     project = Project(pytester.path)
-    project.write_config(gate={"margin": 0.15})
+    project.write_config(gate={"margin": 0.12})
     (project.folder / "baselines").symlink_to(stored)
     (project.folder / "configs/new.yaml").write_text(project.config.read_text())
     (project.folder / "configs/models-x.txt").write_text("stub.yaml\nnew.yaml\n")

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.project import LOG, STORED, STUB, Finished, Project, environment, finished_with
 
-COMMIT = ("--head-sha", "0" * 39 + "1")
+COMMIT = ("--head-sha", "2" * 40)
 GOOD = ("--accuracy", "0.6")
 # No file may grow beyond a size: what a full disk does to a writer, without needing root for a file system.
 LIMITED = """

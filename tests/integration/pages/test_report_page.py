@@ -74,7 +74,7 @@ def test_an_open_cell_shows_both_tests_its_groups_and_its_numerics(opened: Open,
         "Score by question group",
         "The log-probabilities moved 2.40 times as far as between healthy runs",
     ]
-    assert "3.62 of 3.20 needed at 1584 samples" in said[0]
+    assert "3.62 of 3.20 needed at 1,584 samples" in said[0]
 
 
 def test_a_closed_cell_is_drawn_when_it_is_opened_by_keyboard(opened: Open, report_page: Path):
