@@ -132,10 +132,14 @@ def kills(cells: int, seed: int) -> int:
         began = time.monotonic()
         quiet = project.start("quiet", engine=engine)
         counts: collections.Counter[str] = collections.Counter()
-        code = -signal.SIGKILL
-        while code in {-signal.SIGKILL, Exit.NOT_MEASURED}:  # the same command goes on
+        going_on = True
+        while going_on:
+            heads = counts["head"]
             with cluster_of(NODES) as cluster:
                 code = disturbed(project, cluster, engine, draw, counts)
+            # A head that was killed before the run had connected leaves an address without a cluster.
+            unconnected = code == Exit.USAGE and counts["head"] > heads
+            going_on = code in {-signal.SIGKILL, Exit.NOT_MEASURED} or unconnected
         print(
             f"{cells} cells on {NODES} nodes: exit {code}, {since(began)}, killed {dict(counts)}", flush=True
         )
