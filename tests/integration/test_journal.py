@@ -35,9 +35,12 @@ LOADER = """
 import json, sys, time
 from pathlib import Path
 from gate.evals.journal import Journal
-started = time.process_time()
-with Journal.open(Path(sys.argv[1]), json.loads(sys.argv[2])) as journal:
-    print(len(journal.samples), time.process_time() - started)
+seconds = []
+for _ in range(5):
+    started = time.process_time()
+    with Journal.open(Path(sys.argv[1]), json.loads(sys.argv[2])) as journal:
+        seconds.append(time.process_time() - started)
+print(len(journal.samples), min(seconds))
 """
 
 
