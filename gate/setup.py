@@ -22,7 +22,6 @@ _EXAMPLE_COMMAND: Final = "/opt/engine/bin/vllm"
 _EXAMPLE_CACHE: Final = "/data/huggingface"
 _OWNED: Final = ("/configs/", "/baselines/", "/.github/workflows/")
 _SECTION: Final = "## Regression gate"
-_LAST_STEP: Final = "open a pull request"
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,8 @@ def set_up(setup: Setup) -> tuple[Path, ...]:
 
 def remaining(setup: Setup) -> tuple[str, ...]:
     """What the owner of the repository has to do next, a sentence each."""
-    return (*_on_no_hub(setup), "collect a baseline on a runner (README.md has the command)", _LAST_STEP)
+    collect = "collect a baseline on a runner (README.md has the command)"
+    return (*_on_no_hub(setup), collect, "open a pull request")
 
 
 def _on_no_hub(setup: Setup) -> Iterator[str]:

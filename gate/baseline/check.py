@@ -97,10 +97,13 @@ def _history_problems(baseline: Baseline) -> Iterator[str]:
 
 def is_date(text: str) -> bool:
     """Whether it is a day, as YYYY-MM-DD."""
+    if not _DATE.fullmatch(text):
+        return False
     try:
-        return _DATE.fullmatch(text) is not None and date.fromisoformat(text) is not None
+        date.fromisoformat(text)
     except ValueError:
         return False
+    return True
 
 
 def _run_problems(run: BaselineRun, total: int) -> Iterator[str]:

@@ -211,14 +211,15 @@ def test_lines_are_written_without_being_asked_for(tmp_path: Path, monkeypatch: 
 def test_a_store_that_cannot_be_used_is_an_error_of_storage(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     objects = objects_at(f"file://{tmp_path / 'file'}")
-    for act in (
-        lambda: objects.create("a/1", b""),
-        lambda: objects.put("a/1", b""),
-        lambda: objects.names("a"),
-        lambda: objects.read(["a/1"]),
+    for act, said in (
+        (lambda: objects.create("a/1", b""), "cannot be used"),
+        (lambda: objects.put("a/1", b""), "a/1: cannot be written"),
+        (lambda: objects.names("a"), "cannot be used"),
+        (lambda: objects.read(["a/1"]), "cannot be used"),
     ):
-        with pytest.raises(StorageError, match=r"cannot be (used|written)"):
+        with pytest.raises(StorageError, match=said) as error:
             act()
+        assert error.value.hint == "the same command goes on from what is in it"
 
 
 def test_urls_that_nobody_knows_are_refused() -> None:

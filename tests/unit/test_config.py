@@ -76,6 +76,7 @@ def test_a_problem_is_reported_with_its_line_and_a_suggestion(old, new, line, me
         ("model_name: a\n<<: {b: 1}\n", "x.yaml:2", "merge key"),
         ("? [a]\n: b\n", "x.yaml:1", "not plain text"),
         ("model_name: a\nmax_tokens: !!int x\n", "x.yaml:2", "cannot read 'x' as int"),
+        ("model_name: a\nmax_tokens: !!int\n", "x.yaml:2", "cannot read '' as int"),
         ("[" * 5000, "x.yaml:1", "nested too deeply"),
     ],
 )

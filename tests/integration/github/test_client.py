@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +107,28 @@ def test_reads_are_repeated_by_pygithub(fake: FakeGitHub, pull: Pull) -> None:
     assert [line.partition(" ")[2].partition(";")[0] for line in said] == [
         *("answers 502", "answers 429", "answers 403", "does not answer (ProtocolError)")
     ]
+
+
+def test_an_address_that_swallows_everything_is_given_up_after_three_timeouts_and_says_so() -> None:
+    said: list[str] = []
+    with swallowing() as address:
+        credentials = Credentials(f"http://{address}", "t")
+        api = Hub(credentials, "org/engine", pace=Pace(timeout=1, backoff=0.01), say=said.append)
+        with pytest.raises(GitHubError, match="cannot be reached: ConnectTimeout"), told("org/engine"):
+            list(api.repository.get_pulls())
+    assert said == [f"{address} does not answer (ConnectTimeoutError); tries again in 0 s"] * 2
+
+
+@contextmanager
+def swallowing() -> Iterator[str]:
+    """An address at which connections are neither taken nor refused."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as held:
+        host, port = full.getsockname()
+        for _ in range(3):  # the queue takes one or two
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((host, port))
+        yield f"{host}:{port}"
 
 
 def test_two_writes_are_apart_by_the_pause_that_github_asks_for(fake: FakeGitHub, pull: Pull) -> None:
