@@ -36,7 +36,7 @@ from gate import records
 from gate.baseline import store
 from gate.baseline.collect import add_run
 from gate.errors import Exit
-from gate.model import Cell
+from gate.model.cell import Cell
 from tests.support.project import STUB, Project, environment
 from tests.support.ray_cluster import LocalCluster, local_cluster
 

@@ -20,7 +20,8 @@ from gate.evals.journal import Journal
 from gate.executors.ray_host import News
 from gate.executors.ray_place import HostedPlace
 from gate.measure import measure
-from gate.model import Evidence, Finish, Outcome, Sample
+from gate.model.evidence import Evidence
+from gate.model.sample import Finish, Outcome, Sample
 from gate.plan import Heads, Origins, Plan, plan_collection, plan_gate
 from gate.report.progress import SilentProgress
 from gate.run import looks_of, to_the_end

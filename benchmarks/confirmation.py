@@ -12,7 +12,8 @@ import numpy as np
 
 from gate.decide.confirm import confirm
 from gate.decide.side import Tally
-from gate.model import CONFIRMATION_REPEATS, Reference
+from gate.model.baseline import Reference
+from gate.model.record import CONFIRMATION_REPEATS
 from gate.stats.scenarios import Change, Scenario, chances
 from gate.stats.sequential import Terms, follow, plan_sequence
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from gate.model import GateReport
+from gate.model.result import GateReport
 from gate.report.html import render_html
 from tests.support import reports
 from tests.support.browser import Watched, chromium, ready

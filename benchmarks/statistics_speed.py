@@ -11,7 +11,11 @@ import numpy as np
 
 from gate.config import GateSettings
 from gate.decide import decide_cell, next_step, plan_budget, plan_sequence
-from gate.model import Cell, Evidence, Fingerprint, Reference, RunRecord
+from gate.model.baseline import Reference
+from gate.model.cell import Cell
+from gate.model.evidence import Evidence
+from gate.model.fingerprint import Fingerprint
+from gate.model.record import RunRecord
 from gate.stats.boundaries import boundaries, look_times
 from gate.stats.looks import look_statistics
 from gate.stats.scenarios import Scenario, chances

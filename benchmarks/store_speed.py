@@ -18,7 +18,8 @@ import numpy as np
 from gate.baseline.check import run_id
 from gate.baseline.store import baseline_path, load, render, save
 from gate.baseline.verify import verify
-from gate.model import Acceptance, Baseline, BaselineRun, Cell
+from gate.model.baseline import Acceptance, Baseline, BaselineRun
+from gate.model.cell import Cell
 from tests.support.measured import fingerprint, full_provenance, question_ids
 
 

@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from gate.cli import app
 from gate.config import json_schema
-from gate.model import GateReport
+from gate.model.result import GateReport
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADING = "<!-- Written by docs/reference.py; not edited by hand. -->\n\n"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gate.cells import CellSpec, cells_of
 from gate.errors import Exit
-from gate.model import Evidence, EvidenceCheck
+from gate.model.evidence import Evidence, EvidenceCheck
 from gate.serving.engine_log import check_evidence, read_log
 
 # A log is the same on every architecture; the cell's arch is not looked at.

@@ -15,7 +15,7 @@ from gate.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from gate.fingerprint import Git
-    from gate.model import Verdict
+    from gate.model.result import Verdict
 
 OPTION: Final = "--bisect"
 ExitCode = str | int | None

@@ -17,15 +17,10 @@ from gate.baseline.pool import current_runs, pool
 from gate.baseline.store import load
 from gate.errors import UsageError
 from gate.fingerprint import gate_version
-from gate.model import (
-    Baseline,
-    BaselineRun,
-    CalibratedRun,
-    Calibration,
-    Cell,
-    FalseAlarms,
-    RunRecord,
-)
+from gate.model.baseline import Baseline, BaselineRun
+from gate.model.calibration import CalibratedRun, Calibration, FalseAlarms
+from gate.model.cell import Cell
+from gate.model.record import RunRecord
 from gate.stats import planning
 from gate.stats.calibration import (
     FEWEST_RUNS,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from gate import server_args
 from gate.config import BackendSettings, Config, GateSettings, LoadedConfig, Sampling, TaskSettings, When
 from gate.errors import ConfigError
-from gate.model import Cell
+from gate.model.cell import Cell
 from gate.runners import Runner
 
 # What vLLM's own two runners use where a file does not say (tests/evals/{gpt_oss,gsm8k}/test_*.py).

@@ -12,7 +12,7 @@ from gate.cell_spec import CellSpec, Origin, spec_of
 from gate.config import load_list, load_located
 from gate.decide.words import count
 from gate.errors import ConfigError, UsageError
-from gate.model import Cell
+from gate.model.cell import Cell
 from gate.problems import suggestion
 from gate.runners import FILE_NAME, Runner, load_runners, runners_beside
 

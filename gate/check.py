@@ -15,7 +15,11 @@ from gate.baseline.pool import reference_of
 from gate.cells import CellSpec, cells_of
 from gate.decide import decide_cell, unmeasured, with_numerics
 from gate.errors import RecordError
-from gate.model import Cell, CellResult, GateReport, Numerics, Reference, RunRecord, Verdict
+from gate.model.baseline import Reference
+from gate.model.cell import Cell
+from gate.model.probe import Numerics
+from gate.model.record import RunRecord
+from gate.model.result import CellResult, GateReport, Verdict
 from gate.numerics.compare import compare
 from gate.numerics.store import ProbeBaseline
 from gate.numerics.store import load as load_probe

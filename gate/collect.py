@@ -23,7 +23,10 @@ from gate.engine import Found, launcher_for
 from gate.errors import MeasurementError, UsageError
 from gate.executors import Executor, Place
 from gate.fingerprint import Git, git_in
-from gate.model import Baseline, Cell, RunRecord, sha256_of
+from gate.model.baseline import Baseline
+from gate.model.canonical import sha256_of
+from gate.model.cell import Cell
+from gate.model.record import RunRecord
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_collection, resumed
 from gate.report.progress import Progress

@@ -24,7 +24,7 @@ from gate.config_values import (
 )
 from gate.document import Document, Value, parse_document, read_text
 from gate.errors import ConfigError
-from gate.model import Frozen, Name
+from gate.model.fields import Frozen, Name
 from gate.problems import SAID_TWICE, config_error, did_you_mean
 from gate.server_args import Option, parse
 from gate.settings import ChoiceColumns, GateSettings, Sampling, TaskName, TaskSettings, Text, When

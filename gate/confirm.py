@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from gate.model import Confirmation, RunRecord
+from gate.model.record import Confirmation, RunRecord
 from gate.outputs import Outputs
 from gate.plan import Plan
 from gate.report.progress import Progress

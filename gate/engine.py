@@ -12,7 +12,7 @@ from pathlib import Path
 from gate.cells import CellSpec
 from gate.errors import UsageError
 from gate.fingerprint import HUB_ID
-from gate.model import sha256_of
+from gate.model.canonical import sha256_of
 from gate.plan import SERVED_MODEL, Plan, Served
 from gate.serving import gpu
 from gate.serving.confinement import Accelerator, Confinement, client_environment

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gate.errors import ConfigError, UsageError
-from gate.model import Fingerprint, sha256_of
+from gate.model.canonical import sha256_of
+from gate.model.fingerprint import Fingerprint
 from gate.model_cache import COMMIT, cached_commit
 
 if TYPE_CHECKING:

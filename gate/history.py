@@ -15,7 +15,7 @@ from gate.baseline.store import matches
 from gate.errors import RecordError, UsageError
 from gate.files import write_bytes
 from gate.fingerprint import Git
-from gate.model import RunRecord
+from gate.model.record import RunRecord
 from gate.report.history import render_history
 from gate.trend import Trend, plain, trends
 

@@ -19,7 +19,8 @@ from gate.errors import MeasurementError, UsageError
 from gate.fingerprint import git_in, model_revision, provenance
 from gate.importers.log import HarnessLog, Reader, Wanted
 from gate.importers.record import Declared, imported_runs, record_of
-from gate.model import Evidence, RunRecord
+from gate.model.evidence import Evidence
+from gate.model.record import RunRecord
 from gate.outputs import Outputs
 from gate.serving.engine_log import read_log
 from gate.settings import Harness

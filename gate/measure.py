@@ -19,7 +19,10 @@ from gate.errors import EngineError, EngineLost, HostLost, RecordError, StorageE
 from gate.evals.asking import Client
 from gate.evals.groups import grouped
 from gate.evals.journal import Journal
-from gate.model import Evidence, Failure, Probe, Restart, RunRecord, Sample
+from gate.model.evidence import Evidence
+from gate.model.probe import Probe
+from gate.model.record import Failure, Restart, RunRecord
+from gate.model.sample import Sample
 from gate.plan import SERVED_MODEL, Plan
 from gate.records import matrices
 from gate.report.progress import Progress

@@ -13,7 +13,9 @@ from gate.baseline.pool import reference_of
 from gate.cells import cells_of, selected
 from gate.check import results_of
 from gate.errors import RecordError
-from gate.model import Cell, GateReport, RunRecord
+from gate.model.cell import Cell
+from gate.model.record import RunRecord
+from gate.model.result import GateReport
 from gate.numerics.store import load as load_probe
 from gate.outputs import Outputs
 from gate.reporting import assemble, fail_on_verdicts, write_report

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 
 from gate.errors import UsageError
 from gate.files import write_bytes
-from gate.model import Frozen
+from gate.model.fields import Frozen
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 REF: Final = re.compile(r"[\w][\w.-]*")

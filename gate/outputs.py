@@ -11,7 +11,7 @@ from typing import Final
 from gate.errors import StorageError, UsageError
 from gate.evals.parts import Parts
 from gate.files import write_bytes
-from gate.model import Cell
+from gate.model.cell import Cell
 from gate.objects import Objects
 from gate.records import record_path
 

@@ -16,7 +16,10 @@ from gate.evals.load import load_task
 from gate.evals.parts import Parts, open_journal, stored_key
 from gate.evals.task import Task
 from gate.fingerprint import fingerprint_of, model_revision
-from gate.model import CONFIRMATION_REPEATS, Fingerprint, Reference, sha256_of
+from gate.model.baseline import Reference
+from gate.model.canonical import sha256_of
+from gate.model.fingerprint import Fingerprint
+from gate.model.record import CONFIRMATION_REPEATS
 from gate.numerics.plan import ProbePlan, plan_probe
 from gate.sequence import Block, blocks, candidate_stream, confirmation_stream, new_stream
 from gate.serving.environment import CONVERSATION_DATE, CONVERSATION_DATE_VARIABLE

@@ -14,7 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from gate.cells import CellSpec
-    from gate.model import CellResult, GateReport
+    from gate.model.result import CellResult, GateReport
 
 VALUES: Final = (
     *("arch", "baselines", "out", "engine_command", "engine_image", "base_url", "served_model"),
@@ -111,7 +111,7 @@ class CellTest(pytest.Item):
 
         from gate.cli.output import progress
         from gate.cli.requests import parsed_request
-        from gate.model import Verdict
+        from gate.model.result import Verdict
         from gate.run import run_cells
 
         report = run_cells(parsed_request(self.arguments()), partial(progress, quiet=False))

@@ -11,7 +11,10 @@ from pydantic import ValidationError
 
 from gate.errors import RecordError, StorageError
 from gate.files import invalid_field, parse_json, read_bytes, write_bytes
-from gate.model import Cell, Finish, Outcome, RunRecord, Sample, canonical_json, sha256_of
+from gate.model.canonical import canonical_json, sha256_of
+from gate.model.cell import Cell
+from gate.model.record import RunRecord
+from gate.model.sample import Finish, Outcome, Sample
 
 SIZE_LIMIT: Final = 32_000_000
 COUNT_LIMIT: Final = 1_000

@@ -20,7 +20,9 @@ from gate.collect import Collection, Job, grown, measure_runs
 from gate.decide.words import something_else_ran
 from gate.errors import BaselineError, UsageError
 from gate.fingerprint import Git
-from gate.model import Baseline, Cell, RunRecord
+from gate.model.baseline import Baseline
+from gate.model.cell import Cell
+from gate.model.record import RunRecord
 from gate.report.progress import Progress
 from gate.request import RunRequest, select
 

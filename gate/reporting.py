@@ -13,7 +13,7 @@ from gate.decide import DEFAULT_FAIL_ON, STRICT_FAIL_ON, WORST_FIRST, decide_run
 from gate.errors import StorageError, UsageError
 from gate.files import invalid_field, read_bytes, write_bytes
 from gate.fingerprint import gate_version
-from gate.model import CellResult, GateReport, Verdict
+from gate.model.result import CellResult, GateReport, Verdict
 from gate.outputs import Outputs
 from gate.records import KEPT
 from gate.report.badge import render_badge

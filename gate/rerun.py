@@ -8,7 +8,8 @@ from typing import Final
 from gate import records
 from gate.errors import RecordError
 from gate.evals.parts import stored_key
-from gate.model import CellResult, RunRecord, Verdict
+from gate.model.record import RunRecord
+from gate.model.result import CellResult, Verdict
 from gate.outputs import Outputs
 from gate.plan import Plan
 

@@ -27,7 +27,8 @@ from gate.evals.parts import Parts, open_journal
 from gate.executors import Executor, Here, Place, check_executor, executor_for, visibility_variables
 from gate.executors.ray import Cluster, OnRay, connected
 from gate.measure import RESTARTS, Engine, failure_of, measure, unmeasured
-from gate.model import CellResult, Failure, GateReport, RunRecord, Verdict
+from gate.model.record import Failure, RunRecord
+from gate.model.result import CellResult, GateReport, Verdict
 from gate.objects import objects_at
 from gate.outputs import Outputs
 from gate.plan import Plan, plan_confirmation, plan_gate, resumed

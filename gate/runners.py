@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from gate.document import read_document
 from gate.errors import ConfigError
-from gate.model import Frozen, Name
+from gate.model.fields import Frozen, Name
 from gate.problems import config_error, did_you_mean
 from gate.settings import When
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, StringConstraints, model_validator
 
-from gate.model import Frozen, Sha256
+from gate.model.fields import Frozen, Sha256
 
 TaskName = Literal["gpqa_diamond", "gsm8k", "choices", "imported"]
 Harness = Literal["lm-eval", "inspect", "gpt-oss", "evalscope"]

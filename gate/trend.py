@@ -16,7 +16,9 @@ from gate.baseline.history import Entry
 from gate.baseline.past import Version
 from gate.decide.words import signed_points
 from gate.errors import RecordError
-from gate.model import BaselineRun, Outcome, RunRecord
+from gate.model.baseline import BaselineRun
+from gate.model.record import RunRecord
+from gate.model.sample import Outcome
 from gate.report.escape import printable
 from gate.stats.changepoints import Change, change_points
 

@@ -14,7 +14,7 @@ from gate.errors import Exit, HeadMovedError
 from gate.github.client import Credentials, Hub, Pace
 from gate.github.run_event import read_run_event
 from gate.github.second_stage import Stage, report_run
-from gate.model import GateReport, Verdict
+from gate.model.result import GateReport, Verdict
 from gate.report.markdown import render_markdown
 from gate.report.schema import report_json
 from gate.reporting import fail_on_verdicts

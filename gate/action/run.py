@@ -12,7 +12,7 @@ from gate import cli
 from gate.action import inputs
 from gate.action.runner import Runner, annotation
 from gate.errors import Exit, GateError
-from gate.model import GateReport, Verdict
+from gate.model.result import GateReport, Verdict
 
 DEFAULT_OUT: Final = "gate-out"
 

@@ -10,7 +10,7 @@ from gate.baseline.collect import acceptance, pruned
 from gate.baseline.pool import NOT_POOLED, current_runs, require_homogeneous
 from gate.baseline.store import baseline_files, load, save
 from gate.errors import BaselineError, UsageError
-from gate.model import Baseline, BaselineRun
+from gate.model.baseline import Baseline, BaselineRun
 
 SHORTEST_ID = 4
 

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from gate.errors import BaselineError
 from gate.files import invalid_field, parse_json, read_bytes, write_bytes
-from gate.model import Calibration, Fingerprint, sha256_of
+from gate.model.calibration import Calibration
+from gate.model.canonical import sha256_of
+from gate.model.fingerprint import Fingerprint
 
 SIZE_LIMIT: Final = 1_000_000
 AGAIN: Final = "run `gate calibrate` again, or remove the file: the gate then tolerates what the config says"

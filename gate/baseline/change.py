@@ -15,7 +15,8 @@ from gate.decide import plan_budget
 from gate.decide.ratchet import drift
 from gate.decide.words import points, signed_points
 from gate.errors import StatisticsError
-from gate.model import AnchorLook, Baseline, BaselineRun
+from gate.model.baseline import Baseline, BaselineRun
+from gate.model.result import AnchorLook
 from gate.stats.looks import look_statistics
 from gate.stats.planning import ANCHOR_SHARE
 

@@ -9,7 +9,10 @@ from datetime import date
 from typing import Final
 
 from gate.errors import BaselineError
-from gate.model import Baseline, BaselineRun, Fingerprint, Finish, sha256_of
+from gate.model.baseline import Baseline, BaselineRun
+from gate.model.canonical import sha256_of
+from gate.model.fingerprint import Fingerprint
+from gate.model.sample import Finish
 
 FINISH_NAMES: Final = {f.name.lower(): f for f in Finish if f is not Finish.NOT_ASKED}
 MOST_REPEATS: Final = 1_000_000

@@ -10,7 +10,11 @@ from typing import Final, NamedTuple
 from gate.baseline.check import check, copied_run, is_date, run_id
 from gate.baseline.pool import NOT_POOLED, current_runs, require_homogeneous
 from gate.errors import BaselineError
-from gate.model import Acceptance, Baseline, BaselineRun, Fingerprint, Finish, Outcome, RunRecord, sha256_of
+from gate.model.baseline import Acceptance, Baseline, BaselineRun
+from gate.model.canonical import sha256_of
+from gate.model.fingerprint import Fingerprint
+from gate.model.record import RunRecord
+from gate.model.sample import Finish, Outcome
 
 
 def run_of(record: RunRecord) -> BaselineRun:

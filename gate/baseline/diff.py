@@ -14,7 +14,7 @@ from gate.baseline.store import baseline_files, load
 from gate.decide.words import signed_points
 from gate.errors import UsageError
 from gate.fingerprint import Git
-from gate.model import Acceptance, Baseline
+from gate.model.baseline import Acceptance, Baseline
 
 HEADINGS: Final = ("cell", "score", "new - old", "95 %", "fit p", "runs", "differs", "accepted")
 

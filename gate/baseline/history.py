@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from gate.baseline.past import Version
 from gate.baseline.show import Row, row_of
 from gate.errors import BaselineError
-from gate.model import Acceptance
+from gate.model.baseline import Acceptance
 
 HEADINGS: Final = ("date", "commit", "cell", "score", "+-95%", "runs", "what", "by", "why")
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from gate.baseline.store import SIDECARS, SIZE_LIMIT, matches, parse
 from gate.errors import BaselineError, UsageError
 from gate.fingerprint import Git
-from gate.model import Baseline
+from gate.model.baseline import Baseline
 
 COMMIT_LINE: Final = re.compile(r"commit ([0-9a-f]{40,64}) (\S+) (.*)")
 BASELINE_PATH: Final = re.compile(r"[^/]+/[^/]+/[^/.][^/]*\.json")

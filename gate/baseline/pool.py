@@ -15,7 +15,9 @@ from gate.baseline.calibration import load_calibration
 from gate.baseline.check import FINISH_NAMES
 from gate.baseline.store import baseline_path, load, sha256
 from gate.errors import BaselineError
-from gate.model import Anchor, Baseline, BaselineRun, Cell, Finish, Reference
+from gate.model.baseline import Anchor, Baseline, BaselineRun, Reference
+from gate.model.cell import Cell
+from gate.model.sample import Finish
 
 POOLING_ALPHA: Final = 0.01
 NOT_POOLED: Final = "not_pooled"

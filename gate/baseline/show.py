@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from gate.baseline.pool import NOT_POOLED, current_runs, pool, runs_homogeneity
 from gate.baseline.store import baseline_files, load
 from gate.errors import Exit
-from gate.model import Baseline
+from gate.model.baseline import Baseline
 
 Z_95: Final = 1.959964
 HEADINGS: Final = (

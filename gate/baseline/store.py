@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from gate.baseline.check import check
 from gate.errors import BaselineError
 from gate.files import content_hash, invalid_field, parse_json, read_bytes, write_bytes
-from gate.model import BASELINE_SCHEMA, Baseline, Cell, canonical_json
+from gate.model.baseline import BASELINE_SCHEMA, Baseline
+from gate.model.canonical import canonical_json
+from gate.model.cell import Cell
 
 FIRST_SCHEMA: Final = "vllm-eval-gate/baseline/1"
 SIZE_LIMIT: Final = 16_000_000

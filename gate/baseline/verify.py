@@ -14,7 +14,7 @@ from gate.baseline.store import SIDECARS, baseline_files, load
 from gate.decide.words import count
 from gate.errors import BaselineError, Exit
 from gate.fingerprint import Git
-from gate.model import Baseline
+from gate.model.baseline import Baseline
 
 STORE_FILES: Final = ("README.md", ".gitattributes", ".gitignore")
 

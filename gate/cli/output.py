@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from gate.model import GateReport
+    from gate.model.result import GateReport
     from gate.report.progress import Progress
 
 

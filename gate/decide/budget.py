@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gate.config import GateSettings
 from gate.decide.words import count, points
 from gate.errors import StatisticsError
-from gate.model import Reference
+from gate.model.baseline import Reference
 from gate.stats import fixed, planning, sequential
 from gate.stats.looks import baseline_moments
 from gate.stats.planning import Design

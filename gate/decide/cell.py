@@ -16,7 +16,11 @@ from gate.decide.conclusion import Measured, conclude
 from gate.decide.declared import check_course, check_declared, check_declared_fixed, check_fresh
 from gate.decide.words import count, something_else_ran
 from gate.errors import RecordError, StatisticsError
-from gate.model import Cell, CellResult, EvidenceCheck, Failure, Reference, RunRecord, Verdict
+from gate.model.baseline import Reference
+from gate.model.cell import Cell
+from gate.model.evidence import EvidenceCheck
+from gate.model.record import Failure, RunRecord
+from gate.model.result import CellResult, Verdict
 from gate.stats.fixed import look_once
 from gate.stats.sequential import follow
 

@@ -8,17 +8,10 @@ from typing import Final
 import numpy as np
 
 from gate.decide.side import Tally
-from gate.model import (
-    GROUP_LETTERS,
-    Changes,
-    Finish,
-    GroupChange,
-    QuestionChange,
-    QuestionGroups,
-    Reference,
-    RunRecord,
-    Shift,
-)
+from gate.model.baseline import Reference
+from gate.model.changes import Changes, GroupChange, QuestionChange, Shift
+from gate.model.record import GROUP_LETTERS, QuestionGroups, RunRecord
+from gate.model.sample import Finish
 from gate.stats.endpoints import broken_questions, length_shift, rate_rise
 from gate.stats.looks import Floats
 

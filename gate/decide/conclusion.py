@@ -12,7 +12,10 @@ from gate.decide.live import looks_taken
 from gate.decide.ratchet import against_anchor, drifted_words
 from gate.decide.side import Tally, tally_of, warnings
 from gate.decide.words import count, points, signed_points
-from gate.model import CellResult, EvidenceCheck, Reference, RunRecord, Verdict
+from gate.model.baseline import Reference
+from gate.model.evidence import EvidenceCheck
+from gate.model.record import RunRecord
+from gate.model.result import CellResult, Verdict
 from gate.stats.boundaries import boundaries, sequential_p
 from gate.stats.looks import LookStatistics
 from gate.stats.paired import score_interval

@@ -15,7 +15,11 @@ from gate.baseline.pool import homogeneity
 from gate.decide.side import Tally
 from gate.decide.words import signed_points
 from gate.errors import RecordError
-from gate.model import Confirmation, EvidenceCheck, Outcome, Reference, RunRecord, Verdict
+from gate.model.baseline import Reference
+from gate.model.evidence import EvidenceCheck
+from gate.model.record import Confirmation, RunRecord
+from gate.model.result import Verdict
+from gate.model.sample import Outcome
 from gate.stats.looks import asked_statistics
 from gate.stats.sequential import SequencePlan
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from gate.decide.budget import Budget
 from gate.decide.words import count
 from gate.errors import RecordError
-from gate.model import Reference, RunRecord
+from gate.model.baseline import Reference
+from gate.model.record import RunRecord
 from gate.stats.sequential import Course, SequencePlan
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from gate.model import Look
+from gate.model.result import Look
 from gate.stats.looks import Floats
 from gate.stats.sequential import Course, SequencePlan, follow, near_boundary
 

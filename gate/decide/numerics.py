@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gate.model import CellResult, Numerics, Verdict
+from gate.model.probe import Numerics
+from gate.model.result import CellResult, Verdict
 from gate.numerics.words import numerics_line, outcome_line
 from gate.settings import ProbeSettings
 

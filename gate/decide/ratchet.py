@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from gate.decide.side import Tally
 from gate.decide.words import signed_points
-from gate.model import Anchor, AnchorLook
+from gate.model.baseline import Anchor
+from gate.model.result import AnchorLook
 from gate.stats.sequential import Terms, single_drop
 
 

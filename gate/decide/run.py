@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 from typing import Final, Literal
 
 from gate.errors import Exit
-from gate.model import Cell, CellResult, Verdict
+from gate.model.cell import Cell
+from gate.model.result import CellResult, Verdict
 
 Conclusion = Literal["success", "failure", "neutral", "action_required"]
 

@@ -9,7 +9,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gate.model import Finish, Outcome, Reference, RunRecord
+from gate.model.baseline import Reference
+from gate.model.record import RunRecord
+from gate.model.sample import Finish, Outcome
 from gate.stats.endpoints import broken_questions, length_shift, rate_rise, share_rise
 from gate.stats.looks import Floats
 from gate.stats.sequential import SequencePlan

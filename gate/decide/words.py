@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gate.model import EvidenceCheck
+from gate.model.evidence import EvidenceCheck
 
 
 def points(share: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from gate.evals.task import Request, Task
-from gate.model import Sample
+from gate.model.sample import Sample
 from gate.sequence import Block
 
 Reply = TypeVar("Reply")

@@ -15,7 +15,8 @@ from gate.evals.dataset import Dataset, Fetch, Row, download, load_dataset, read
 from gate.evals.endpoints import Asker
 from gate.evals.groups import groups_of
 from gate.evals.task import Answer, Endpoint, Request
-from gate.model import Finish, Outcome, sha256_of
+from gate.model.canonical import sha256_of
+from gate.model.sample import Finish, Outcome
 from gate.sequence import option_permutation, question_id, sample_seed
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from gate.evals.endpoints import ReplyError, read_answer
 from gate.evals.pulse import Activity, Pulse, read_activity
 from gate.evals.slots import Slots
 from gate.evals.task import Answer, Request, Task
-from gate.model import Finish, Sample
+from gate.model.sample import Finish, Sample
 from gate.sequence import Block
 from gate.serving.probe import connector
 from gate.settings import HANG_SECONDS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gate.errors import ConfigError
 from gate.evals.task import Answer, Endpoint, Request
-from gate.model import Finish
+from gate.model.sample import Finish
 
 if TYPE_CHECKING:
     from gate.settings import Sampling

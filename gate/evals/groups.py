@@ -8,7 +8,7 @@ from typing import Final
 
 from gate.errors import DatasetError
 from gate.evals.dataset import Dataset, Row
-from gate.model import GROUP_LETTERS, QuestionGroups
+from gate.model.record import GROUP_LETTERS, QuestionGroups
 
 MOST_GROUPS: Final = len(GROUP_LETTERS)
 _LONGEST: Final = 64

@@ -13,7 +13,8 @@ from gate.evals.answers import last_integer, last_number
 from gate.evals.dataset import Dataset, Fetch, Row, Source, download, load_dataset, read_jsonl
 from gate.evals.endpoints import Asker
 from gate.evals.task import Answer, Endpoint, Request
-from gate.model import Finish, Outcome, sha256_of
+from gate.model.canonical import sha256_of
+from gate.model.sample import Finish, Outcome
 from gate.sequence import question_id, sample_seed
 
 if TYPE_CHECKING:

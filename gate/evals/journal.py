@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from gate.errors import RecordError, StorageError
-from gate.model import Finish, Outcome, Sample, canonical_json
+from gate.model.canonical import canonical_json
+from gate.model.sample import Finish, Outcome, Sample
 
 JOURNAL_SCHEMA: Final = "vllm-eval-gate/journal/1"
 _OUTCOMES: Final = {outcome.value: outcome for outcome in Outcome if outcome is not Outcome.NOT_ASKED}

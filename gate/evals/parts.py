@@ -20,7 +20,8 @@ from typing import Any, Final, NamedTuple
 
 from gate.errors import RecordError, StorageError
 from gate.evals.journal import Journal, header, header_key, read_lines
-from gate.model import Sample, canonical_json
+from gate.model.canonical import canonical_json
+from gate.model.sample import Sample
 from gate.objects import Objects
 from gate.serving.processes import Remembered, find, remember
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from gate.model import Finish, Outcome
+from gate.model.sample import Finish, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

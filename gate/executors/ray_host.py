@@ -23,7 +23,8 @@ from gate.evals.client import EngineClient
 from gate.evals.task import Request, Task
 from gate.executors.local import Here
 from gate.fingerprint import gate_version
-from gate.model import Evidence, Sample
+from gate.model.evidence import Evidence
+from gate.model.sample import Sample
 from gate.sequence import Block
 from gate.serving.launch import Launcher
 

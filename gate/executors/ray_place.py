@@ -14,7 +14,8 @@ from gate.errors import EngineError, GateError, UsageError
 from gate.evals.asking import Manner, Reply
 from gate.evals.task import Request, Task
 from gate.executors.ray_host import News
-from gate.model import Evidence, Sample
+from gate.model.evidence import Evidence
+from gate.model.sample import Sample
 from gate.sequence import Block
 from gate.serving.launch import Launcher
 from gate.serving.log import LogFile

@@ -23,7 +23,8 @@ from gate.github.comment import note_on
 from gate.github.dispatch import Order
 from gate.github.hold import Hold
 from gate.github.pulls import may_write, require_head
-from gate.model import Cell, sha256_of
+from gate.model.canonical import sha256_of
+from gate.model.cell import Cell
 from gate.report import escape
 from gate.report.comment import Marker
 from gate.report.context import Accepted

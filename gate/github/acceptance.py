@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError
 
 from gate.github.client import Hub
 from gate.github.pulls import may_write
-from gate.model import Cell, Frozen
+from gate.model.cell import Cell
+from gate.model.fields import Frozen
 from gate.report.context import Accepted
 
 _MARKER: Final = re.compile(r"<!-- vllm-eval-gate accepted=([A-Za-z0-9_-]{1,20000}={0,2}) -->")

@@ -30,7 +30,8 @@ from gate.github.client import Hub
 from gate.github.dispatch import Order
 from gate.github.pulls import SHA
 from gate.github.received import WITHHELD, Expected, receive
-from gate.model import Cell, RunRecord
+from gate.model.cell import Cell
+from gate.model.record import RunRecord
 from gate.plan import Origins
 from gate.refresh import Refresh, refresh
 from gate.report import escape

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final, Literal, NamedTuple
 
-from gate.model import Cell
+from gate.model.cell import Cell
 
 Name = Literal["status", "rerun", "refresh"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gate.github.client import Hub
-from gate.model import Cell
+from gate.model.cell import Cell
 
 MOST_CELLS_TEXT: Final = 60_000
 """GitHub takes 65,535 characters of inputs in all."""

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from gate.decide import Conclusion, conclude_run
-from gate.model import Cell, GateReport, Verdict
+from gate.model.cell import Cell
+from gate.model.result import GateReport, Verdict
 
 MOST_CELLS: Final = 500
 _CELL: Final = re.compile(r"^- `([^/`\s]+)/([^/`\s]+)/([^/`\s]+)`$", re.MULTILINE)

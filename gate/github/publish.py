@@ -14,7 +14,7 @@ from gate.github.client import Hub, told
 from gate.github.comment import StickyComment, note_on
 from gate.github.hold import Hold
 from gate.github.pulls import approved_by, require_head
-from gate.model import GateReport
+from gate.model.result import GateReport
 from gate.report.comment import Marker, render
 from gate.report.context import Context
 from gate.report.note import has_note, void_note

@@ -16,18 +16,12 @@ from gate import records
 from gate.cells import CellSpec
 from gate.config_values import FALLBACKS
 from gate.errors import RecordError
-from gate.model import (
-    Cell,
-    Confirmation,
-    Evidence,
-    Failure,
-    Fingerprint,
-    Probe,
-    QuestionGroups,
-    Reference,
-    Restart,
-    RunRecord,
-)
+from gate.model.baseline import Reference
+from gate.model.cell import Cell
+from gate.model.evidence import Evidence
+from gate.model.fingerprint import Fingerprint
+from gate.model.probe import Probe
+from gate.model.record import Confirmation, Failure, QuestionGroups, Restart, RunRecord
 from gate.report.escape import SAFE
 from gate.sequence import candidate_stream
 from gate.serving.engine_log import EXPECT_KEYS

@@ -15,7 +15,9 @@ from gate.check import results_of
 from gate.decide import unmeasured
 from gate.github.artifact import ArtifactError, read_artifacts
 from gate.github.received import Expected, Heads, Received, receive
-from gate.model import Cell, CellResult, Failure, GateReport, RunRecord, Verdict
+from gate.model.cell import Cell
+from gate.model.record import Failure, RunRecord
+from gate.model.result import CellResult, GateReport, Verdict
 from gate.numerics.store import load as load_probe
 from gate.reporting import assemble
 

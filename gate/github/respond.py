@@ -19,7 +19,7 @@ from gate.github.comment import sticky_on
 from gate.github.dispatch import Order, Workflows, dispatch, fits
 from gate.github.event import CommentEvent
 from gate.github.pulls import SHA, may_write, require_head
-from gate.model import Cell
+from gate.model.cell import Cell
 from gate.report import escape
 
 HELP: Final = (

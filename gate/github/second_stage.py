@@ -27,7 +27,8 @@ from gate.github.received import Heads
 from gate.github.redecide import Base, Redecided, continued, redecide, refused
 from gate.github.run_event import RunEvent
 from gate.github.tracking import track
-from gate.model import Cell, GateReport, Verdict
+from gate.model.cell import Cell
+from gate.model.result import GateReport, Verdict
 from gate.report.context import Context, Place
 
 _HARNESS: Final = ("workflows", "the gate's pin", "more files than GitHub lists")

@@ -16,7 +16,7 @@ from github.Issue import Issue
 
 from gate.github.checks import CHECK_NAME, CheckRuns
 from gate.github.client import Hub, told
-from gate.model import CellResult, GateReport, Verdict
+from gate.model.result import CellResult, GateReport, Verdict
 from gate.report import escape, words
 
 LABEL: Final = "vllm-eval-gate"

@@ -25,7 +25,8 @@ from gate.importers.log import (
     question,
     read_lines,
 )
-from gate.model import Finish, sha256_of
+from gate.model.canonical import sha256_of
+from gate.model.sample import Finish
 
 NAME: Final = "evalscope"
 HINT: Final = "import the whole folder that --work-dir names: configs/, reviews/ and predictions/"

@@ -26,7 +26,7 @@ from gate.importers.log import (
     read_json,
     the_file,
 )
-from gate.model import sha256_of
+from gate.model.canonical import sha256_of
 
 NAME: Final = "gpt-oss"
 BAD_REQUEST: Final = "No response (bad request)."

@@ -27,7 +27,8 @@ from gate.importers.log import (
     the_file,
     without_addresses,
 )
-from gate.model import Finish, Outcome, sha256_of
+from gate.model.canonical import sha256_of
+from gate.model.sample import Finish, Outcome
 
 if sys.version_info >= (3, 14):
     import zipfile

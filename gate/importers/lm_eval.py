@@ -27,7 +27,7 @@ from gate.importers.log import (
     read_lines,
     without_addresses,
 )
-from gate.model import sha256_of
+from gate.model.canonical import sha256_of
 
 NAME: Final = "lm-eval"
 INVALID: Final = "[invalid]"

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gate.errors import RecordError
 from gate.files import invalid_field, parse_json, read_bytes
-from gate.model import Finish, Outcome, sha256_of
+from gate.model.canonical import sha256_of
+from gate.model.sample import Finish, Outcome
 from gate.sequence import question_id
 from gate.settings import ChoiceColumns
 

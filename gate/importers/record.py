@@ -12,7 +12,11 @@ from gate.cells import CellSpec
 from gate.decide.words import count
 from gate.errors import RecordError, UsageError
 from gate.importers.log import HarnessLog, LoggedSample
-from gate.model import Evidence, Fingerprint, RunRecord, Sample, sha256_of
+from gate.model.canonical import sha256_of
+from gate.model.evidence import Evidence
+from gate.model.fingerprint import Fingerprint
+from gate.model.record import RunRecord
+from gate.model.sample import Sample
 from gate.records import matrices
 from gate.settings import ImportedRuns
 

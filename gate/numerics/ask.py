@@ -17,7 +17,7 @@ import numpy as np
 from gate.evals.asking import Fetcher
 from gate.evals.endpoints import ReplyError
 from gate.evals.task import Request
-from gate.model import Probe, ProbeFingerprint
+from gate.model.probe import Probe, ProbeFingerprint
 from gate.numerics.codec import TOP, pack
 from gate.numerics.prompts import ProbePrompt, PromptSet
 from gate.stats.drift import Rows

@@ -20,7 +20,7 @@ from gate.engine import Running, engine_of, launcher_for
 from gate.evals.client import EngineClient
 from gate.evals.journal import Journal
 from gate.measure import measure
-from gate.model import Probe
+from gate.model.probe import Probe
 from gate.numerics.plan import first_probe
 from gate.numerics.selftest import ScoreTest
 from gate.outputs import Outputs

@@ -21,7 +21,8 @@ from gate.attest import checks_of
 from gate.engine import engine_of, launcher_for
 from gate.errors import MeasurementError, UsageError
 from gate.evals.client import EngineClient
-from gate.model import Cell, Probe
+from gate.model.cell import Cell
+from gate.model.probe import Probe
 from gate.numerics.ask import Said
 from gate.numerics.compare import distances
 from gate.numerics.plan import ProbePlan, first_probe

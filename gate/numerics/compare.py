@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from gate.errors import RecordError
-from gate.model import Numerics, Probe
+from gate.model.probe import Numerics, Probe
 from gate.numerics.codec import unpack
 from gate.numerics.store import Healthy, ProbeBaseline
 from gate.stats.drift import (

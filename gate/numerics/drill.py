@@ -16,7 +16,7 @@ import numpy as np
 from gate.embedded import faults
 from gate.engine import Running
 from gate.errors import MeasurementError, UsageError
-from gate.model import Numerics, Probe
+from gate.model.probe import Numerics, Probe
 from gate.numerics.bench import Bench, Say
 from gate.numerics.collect import values_of
 from gate.numerics.compare import compare

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from gate.embedded import faults
 from gate.errors import RecordError, UsageError
 from gate.files import invalid_field
-from gate.model import Frozen, Probe, ProbeFingerprint
+from gate.model.fields import Frozen
+from gate.model.probe import Probe, ProbeFingerprint
 from gate.numerics.selftest import ScoreTest
 
 CONCURRENCY: Final = 32

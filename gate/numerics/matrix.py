@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from gate.errors import UsageError
-from gate.model import Frozen
+from gate.model.fields import Frozen
 from gate.numerics.collect import Taken, equal_positions, take, told_when_cancelled
 from gate.numerics.compare import KINDS, distances, largest, tests_of
 from gate.numerics.cpu import machine_name

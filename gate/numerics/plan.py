@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from gate.errors import UsageError
 from gate.evals.asking import Fetcher
-from gate.model import Failure, Probe, ProbeFingerprint
+from gate.model.probe import Probe, ProbeFingerprint
+from gate.model.record import Failure
 from gate.numerics.ask import Said, ask_prompts, packed
 from gate.numerics.compare import FEWEST_HEALTHY, calibrated, compare
 from gate.numerics.cpu import CPUINFO, instruction_set

@@ -10,7 +10,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from gate.errors import ConfigError
 from gate.files import invalid_field, parse_json, read_bytes
-from gate.model import Frozen, sha256_of
+from gate.model.canonical import sha256_of
+from gate.model.fields import Frozen
 from gate.numerics.codec import MAX_ID
 from gate.stats.drift import FEWEST_PROMPTS
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from gate.model import Frozen, Numerics, Verdict
+from gate.model.fields import Frozen
+from gate.model.probe import Numerics
+from gate.model.result import Verdict
 
 HARMFUL: Final = 2.0
 """A fault that moves the log-probabilities this many times as much as healthy variants do must be caught."""

@@ -10,7 +10,10 @@ from pydantic import Field, ValidationError, model_validator
 from gate.baseline.store import baseline_path
 from gate.errors import BaselineError
 from gate.files import invalid_field, parse_json, read_bytes, write_bytes
-from gate.model import Cell, Frozen, Probe, canonical_json
+from gate.model.canonical import canonical_json
+from gate.model.cell import Cell
+from gate.model.fields import Frozen
+from gate.model.probe import Probe
 
 SIZE_LIMIT: Final = 4_000_000
 SCHEMA: Final = "vllm-eval-gate/probe/1"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gate.model import Numerics, Verdict
+from gate.model.probe import Numerics
+from gate.model.result import Verdict
 
 
 def numerics_line(numerics: Numerics) -> str:

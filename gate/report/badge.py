@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from gate.model import GateReport, Verdict
+from gate.model.result import GateReport, Verdict
 from gate.report import words
 
 _COLOURS: Final = {

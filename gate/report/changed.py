@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from gate.model import Changes, Shift
+from gate.model.changes import Changes, Shift
 from gate.report import words
 
 _ENDINGS: Final = {

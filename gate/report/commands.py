@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from gate.model import CellResult, Verdict
+from gate.model.result import CellResult, Verdict
 from gate.report.context import Context
 
 REFRESH: Final = (Verdict.REGRESSION, Verdict.INCOMPARABLE, Verdict.NO_BASELINE)

@@ -10,7 +10,7 @@ import re
 from typing import Final, Literal, NamedTuple
 
 from gate.decide import Conclusion, conclude_run
-from gate.model import GateReport, Verdict
+from gate.model.result import GateReport, Verdict
 from gate.report import escape, words
 from gate.report.context import Accepted, Context, Earlier, Place
 from gate.report.markdown import LIMIT, render_markdown

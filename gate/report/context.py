@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gate.model import Cell, Verdict
+from gate.model.cell import Cell
+from gate.model.result import Verdict
 
 
 class Earlier(NamedTuple):

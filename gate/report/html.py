@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from gate.model import CellResult, GateReport
+from gate.model.result import CellResult, GateReport
 from gate.report import words
 from gate.report.changed import flipped, shifts
 from gate.report.page import environment, pack

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from gate.model import CellResult, GateReport, Verdict
+from gate.model.result import CellResult, GateReport, Verdict
 from gate.report import words
 from gate.report.escape import printable
 

@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from gate.model import Cell, CellResult, GateReport, Verdict
+from gate.model.cell import Cell
+from gate.model.result import CellResult, GateReport, Verdict
 from gate.report import commands, escape, words
 from gate.report.context import Context
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gate.model import Cell
+from gate.model.cell import Cell
 from gate.report import escape
 from gate.report.context import Accepted
 

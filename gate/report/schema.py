@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gate.model import REPORT_SCHEMA, GateReport
+from gate.model.result import REPORT_SCHEMA, GateReport
 
 FILE_NAME = "report.schema.json"
 

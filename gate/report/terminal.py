@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from gate.model import CellResult, GateReport, Verdict
+from gate.model.result import CellResult, GateReport, Verdict
 from gate.report import words
 from gate.report.escape import printable
 

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from gate.model import CellResult, GateReport, Verdict
+from gate.model.result import CellResult, GateReport, Verdict
 from gate.numerics.words import outcome_line
 from gate.report.context import Context
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from gate.errors import UsageError
-from gate.model import Evidence, EvidenceCheck
+from gate.model.evidence import Evidence, EvidenceCheck
 
 EXPECT_KEYS: Final = frozenset(
     {

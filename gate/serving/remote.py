@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gate.errors import EngineError, EngineLost, UsageError
-from gate.model import Evidence
+from gate.model.evidence import Evidence
 from gate.serving.engine_log import merged, read_log
 from gate.serving.server_info import (
     ServedModel,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gate.errors import EngineError, EngineLost
-from gate.model import Evidence
+from gate.model.evidence import Evidence
 from gate.serving import warden
 from gate.serving.engine_log import EvidenceReader, merged
 from gate.serving.failure import tell

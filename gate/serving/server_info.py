@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from gate.model import Evidence
+from gate.model.evidence import Evidence
 from gate.serving.environment import CONVERSATION_DATE_VARIABLE
 
 _FACTS: Final = {

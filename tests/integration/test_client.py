@@ -13,7 +13,7 @@ from gate.errors import EngineError, EngineLost
 from gate.evals.client import EngineClient
 from gate.evals.load import load_task
 from gate.evals.task import Request
-from gate.model import Finish, Outcome
+from gate.model.sample import Finish, Outcome
 from gate.sequence import blocks, sample_seed
 from gate.settings import Sampling, TaskSettings
 from tests.support.questions import write_questions

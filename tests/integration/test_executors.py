@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from gate import records
-from gate.model import RunRecord
+from gate.model.record import RunRecord
 from tests.support.project import ROOT, STUB, environment, finished_with
 from tests.support.ray_cluster import LocalCluster, local_cluster
 from tests.support.several import CONFIGS, GOOD, Several, lines, stored_baselines

@@ -14,7 +14,7 @@ from backports.zstd import zipfile
 from gate.errors import RecordError
 from gate.importers.inspect_ai import read
 from gate.importers.log import Wanted
-from gate.model import Finish, Outcome
+from gate.model.sample import Finish, Outcome
 from gate.settings import ChoiceColumns
 from tests.support.imported import DATA
 

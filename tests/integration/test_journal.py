@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gate.errors import RecordError, StorageError
 from gate.evals.journal import Journal
-from gate.model import Finish, Outcome, Sample
+from gate.model.sample import Finish, Outcome, Sample
 
 KEY = {"head": "a" * 40, "base": "b" * 40, "cell": "cpu/tiny/default", "baseline": None}
 WRITER = """

@@ -16,7 +16,7 @@ import pytest
 from gate import records
 from gate.errors import RecordError, StorageError, UsageError
 from gate.evals.parts import Parts, open_journal, stored_key
-from gate.model import Finish, Outcome, Sample
+from gate.model.sample import Finish, Outcome, Sample
 from gate.objects import Objects, objects_at
 from tests.support.project import STORED, Project, environment, finished_with
 
@@ -280,7 +280,7 @@ def test_another_folder_goes_on_from_the_store_of_a_killed_run(
 
 def stem(project: Project) -> str:
     """The journal's name for this commit."""
-    from gate.model import Cell
+    from gate.model.cell import Cell
     from gate.outputs import Outputs
     from gate.sequence import candidate_stream
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.store_speed import measure, stored
 from gate.baseline.store import SIZE_LIMIT, parse, render
-from gate.model import Cell
+from gate.model.cell import Cell
 
 CELL = Cell(arch="gfx950", config="gpt-oss-20b-rocm-mxfp4-fp8", backend="aiter")
 BUSY = 5

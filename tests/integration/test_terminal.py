@@ -14,7 +14,7 @@ import pytest
 from gate import records
 from gate.baseline import store
 from gate.baseline.collect import add_run
-from gate.model import Cell
+from gate.model.cell import Cell
 from tests.support.project import STORED, Project, environment, finished
 from tests.support.terminal import CTRL_C, Terminal
 

@@ -20,7 +20,9 @@ from gate.cells import CellSpec, cells_of
 from gate.decide import next_step, plan_budget, plan_sequence
 from gate.github.received import Heads
 from gate.github.redecide import Base
-from gate.model import Cell, Evidence, RunRecord
+from gate.model.cell import Cell
+from gate.model.evidence import Evidence
+from gate.model.record import RunRecord
 from gate.reporting import DEFAULT_FAIL_ON
 from gate.sequence import candidate_stream
 from tests.support.measured import fingerprint, question_ids, run_record

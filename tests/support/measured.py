@@ -9,7 +9,13 @@ from typing import Any
 
 from gate.baseline.calibration import fingerprint_sha256
 from gate.baseline.collect import add_run
-from gate.model import Baseline, Calibration, Cell, Evidence, Fingerprint, RunRecord, sha256_of
+from gate.model.baseline import Baseline
+from gate.model.calibration import Calibration
+from gate.model.canonical import sha256_of
+from gate.model.cell import Cell
+from gate.model.evidence import Evidence
+from gate.model.fingerprint import Fingerprint
+from gate.model.record import RunRecord
 
 CELL = Cell(arch="gfx950", config="gpt-oss-20b", backend="aiter")
 PROVENANCE = {"gate_version": "0.1.0", "commit": "a" * 40, "date": "2026-11-23T10:00:00+00:00"}

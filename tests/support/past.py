@@ -8,7 +8,8 @@ from pathlib import Path
 from gate import records
 from gate.baseline.collect import Terms, add_run
 from gate.baseline.store import baseline_path, load, save
-from gate.model import Cell, Failure, RunRecord
+from gate.model.cell import Cell
+from gate.model.record import Failure, RunRecord
 from tests.support.checkout import commit, repository
 from tests.support.measured import CELL, PROVENANCE, baseline, fingerprint, question_ids, run_record
 

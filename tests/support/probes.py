@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gate.model import Cell, Probe, ProbeFingerprint
+from gate.model.cell import Cell
+from gate.model.probe import Probe, ProbeFingerprint
 from gate.numerics.ask import Said, packed
 from gate.numerics.codec import TOP, pack, unpack
 from gate.numerics.collect import Taken, baseline_of

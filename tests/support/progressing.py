@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gate.model import Finish, Outcome, Sample
+from gate.model.sample import Finish, Outcome, Sample
 from gate.report.progress import Progress
 from tests.support import reports
 

@@ -15,7 +15,8 @@ from gate.baseline.store import baseline_path, save
 from gate.collect import Collection
 from gate.errors import BaselineError, UsageError
 from gate.fingerprint import Git
-from gate.model import Cell, RunRecord
+from gate.model.cell import Cell
+from gate.model.record import RunRecord
 from gate.plan import Origins
 from gate.refresh import Refresh, refresh
 from gate.report.progress import SilentProgress

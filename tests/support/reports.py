@@ -3,20 +3,11 @@
 Figures are those of GPQA diamond (198 questions, 32 baseline repeats, margin 3 points, budget 21 repeats).
 """
 
-from gate.model import (
-    Cell,
-    CellResult,
-    Changes,
-    Evidence,
-    EvidenceCheck,
-    GateReport,
-    GroupChange,
-    Look,
-    Numerics,
-    QuestionChange,
-    Shift,
-    Verdict,
-)
+from gate.model.cell import Cell
+from gate.model.changes import Changes, GroupChange, QuestionChange, Shift
+from gate.model.evidence import Evidence, EvidenceCheck
+from gate.model.probe import Numerics
+from gate.model.result import CellResult, GateReport, Look, Verdict
 
 CONFIG = "gpt-oss-20b-rocm-mxfp4-fp8"
 SHA = "3f9c2b7a1d4e5f60718293a4b5c6d7e8f9012345"

@@ -9,7 +9,7 @@ from pathlib import Path
 from gate import records
 from gate.baseline import store
 from gate.baseline.collect import add_run
-from gate.model import Cell
+from gate.model.cell import Cell
 from tests.support.project import STORED, Project, environment
 
 GOOD = ("--accuracy", "0.6")

@@ -17,7 +17,7 @@ from typing import Any
 from gate.baseline.collect import add_run
 from gate.baseline.store import load, save
 from gate.errors import BaselineError
-from gate.model import Baseline
+from gate.model.baseline import Baseline
 from tests.support.measured import CELL, baseline, run_record
 from tests.support.refreshing import TRITON, Checkout
 

@@ -16,7 +16,8 @@ from gate.action import __main__ as entry
 from gate.action import inputs, plan, runner
 from gate.action import run as action
 from gate.errors import Exit, UsageError
-from gate.model import Cell, CellResult, GateReport, Verdict
+from gate.model.cell import Cell
+from gate.model.result import CellResult, GateReport, Verdict
 from tests.support.act import outputs_of
 
 FAIL_ON = (Verdict.REGRESSION, Verdict.NOT_MEASURED, Verdict.INCOMPARABLE)

@@ -17,7 +17,8 @@ from gate.action.run import Inputs, Result
 from gate.decide import DEFAULT_FAIL_ON
 from gate.github.dispatch import Order, Workflows
 from gate.github.head_runs import run_name
-from gate.model import Cell, Verdict
+from gate.model.cell import Cell
+from gate.model.result import Verdict
 from tests.support.workflows import ROOT, Job, action_files, jobs, load, steps, workflow_files
 
 ACTION = ROOT / "action.yml"

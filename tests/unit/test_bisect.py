@@ -8,7 +8,7 @@ from gate import run
 from gate.bisect import BisectExit, commit_under_test, exit_of_verdict
 from gate.cli import main
 from gate.errors import EngineError, UsageError
-from gate.model import Verdict
+from gate.model.result import Verdict
 
 
 def exit_code(*arguments: str) -> object:

@@ -17,7 +17,7 @@ from gate.cli import main
 from gate.config import GateSettings
 from gate.decide import plan_budget
 from gate.errors import BaselineError, Exit, RecordError, UsageError
-from gate.model import Baseline
+from gate.model.baseline import Baseline
 from tests.support.measured import CELL, baseline, calibration, fingerprint, question_ids, run_record
 
 SIZE = {"total": 60, "repeats": 16}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gate.cells import cells_of, describe, matrix
 from gate.errors import ConfigError, UsageError
-from gate.model import Cell
+from gate.model.cell import Cell
 from gate.records import record_path
 from gate.settings import When
 

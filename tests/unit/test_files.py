@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gate.errors import BaselineError, RecordError
 from gate.files import content_hash, parse_json, read_bytes, write_bytes
-from gate.model import canonical_json
+from gate.model.canonical import canonical_json
 
 
 def refusal(data: bytes) -> str:

@@ -20,7 +20,9 @@ from gate.fingerprint import (
     provenance,
     questions_sha256,
 )
-from gate.model import Cell, Fingerprint, Outcome
+from gate.model.cell import Cell
+from gate.model.fingerprint import Fingerprint
+from gate.model.sample import Outcome
 from tests.support.checkout import repository
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

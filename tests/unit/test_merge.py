@@ -10,7 +10,7 @@ import pytest
 from gate import cli, records
 from gate.errors import RecordError
 from gate.merge import MergeRequest, merge_records
-from gate.model import GateReport, Verdict
+from gate.model.result import GateReport, Verdict
 from tests.support.base_branch import BaseBranch, dumped
 
 

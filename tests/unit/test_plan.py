@@ -13,7 +13,7 @@ from gate.baseline.collect import add_run
 from gate.baseline.store import baseline_path, save
 from gate.cells import cells_of
 from gate.errors import StatisticsError, UsageError
-from gate.model import CONFIRMATION_REPEATS
+from gate.model.record import CONFIRMATION_REPEATS
 from gate.plan import Heads, Origins, Plan, plan_collection, plan_confirmation, plan_gate
 from gate.sequence import confirmation_stream
 from tests.support.base_branch import BaseBranch

@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.errors import RecordError
-from gate.model import Cell, Failure, Finish, Outcome, RunRecord, Sample, canonical_json
+from gate.model.canonical import canonical_json
+from gate.model.cell import Cell
+from gate.model.record import Failure, RunRecord
+from gate.model.sample import Finish, Outcome, Sample
 from gate.records import SIZE_LIMIT, matrices, parse, read, read_all, record_path, write
 from tests.support.measured import CELL, fingerprint, question_ids, run_record
 

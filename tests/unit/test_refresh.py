@@ -14,7 +14,8 @@ from gate.baseline.source import Policy
 from gate.baseline.store import load, save
 from gate.collect import Collection
 from gate.errors import BaselineError, UsageError
-from gate.model import Evidence, Failure
+from gate.model.evidence import Evidence
+from gate.model.record import Failure
 from gate.plan import Origins
 from gate.refresh import Refresh, may_write, refresh
 from gate.report.progress import SilentProgress

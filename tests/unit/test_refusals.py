@@ -21,7 +21,7 @@ from gate.errors import BaselineError, GateError, RecordError, StorageError, Usa
 from gate.evals.journal import Journal
 from gate.github import client
 from gate.importers import log
-from gate.model import Cell
+from gate.model.cell import Cell
 from gate.numerics import store
 from gate.objects import Files
 from gate.outputs import Outputs

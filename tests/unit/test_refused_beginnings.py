@@ -21,7 +21,7 @@ from gate.executors.ray import OnRay, RayHost, connected
 from gate.executors.ray_host import EngineHost, Introduction
 from gate.executors.ray_place import HostedPlace
 from gate.fingerprint import gate_version
-from gate.model import RunRecord
+from gate.model.record import RunRecord
 from gate.numerics.collect import told_when_cancelled
 from gate.plan import Origins
 from gate.pytest_plugin import pytest_configure

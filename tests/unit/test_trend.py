@@ -17,7 +17,7 @@ from gate.cli import main
 from gate.errors import RecordError, UsageError
 from gate.fingerprint import git_in
 from gate.history import trends_of, write_history
-from gate.model import Failure
+from gate.model.record import Failure
 from gate.report.history import render_history
 from gate.trend import Trend, table, trends
 from tests.support.measured import CELL, run_record

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import Final, TextIO
 
 from gate.decide.words import count
-from gate.model import Cell, CellResult, Look, Sample
+from gate.model.cell import Cell
+from gate.model.result import CellResult, Look
+from gate.model.sample import Sample
 from gate.report import words
 from gate.report.escape import printable
 from gate.report.progress.protocol import Kept, Progress

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from gate.evals.parts import Parts
-from gate.model import Cell, CellResult, Look, Sample
+from gate.model.cell import Cell
+from gate.model.result import CellResult, Look
+from gate.model.sample import Sample
 
 
 class Kept(NamedTuple):

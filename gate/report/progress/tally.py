@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from gate.decide.words import count
-from gate.model import Cell, Look, Outcome, Sample
+from gate.model.cell import Cell
+from gate.model.result import Look
+from gate.model.sample import Outcome, Sample
 from gate.report import words
 from gate.report.progress.protocol import Kept
 

@@ -20,7 +20,8 @@ from gate.github.client import told
 from gate.github.collected import Collected, accept_collected, read_order
 from gate.github.dispatch import Order
 from gate.github.hold import MOST_CELLS, Hold
-from gate.model import Cell, Verdict
+from gate.model.cell import Cell
+from gate.model.result import Verdict
 from gate.report.comment import Marker, Rendered
 from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.calls import Reply

@@ -11,7 +11,7 @@ from gate.errors import GitHubError, HeadMovedError
 from gate.github.client import ACTIONS_LOGIN
 from gate.github.comment import StickyComment
 from gate.github.pulls import require_head
-from gate.model import Verdict
+from gate.model.result import Verdict
 from gate.report.comment import Marker
 from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.calls import Reply

@@ -18,7 +18,7 @@ from gate.decide import DEFAULT_FAIL_ON
 from gate.github.acceptance import AcceptedCells
 from gate.github.elsewhere import PublishRequest, publish_records
 from gate.github.second_stage import Stage
-from gate.model import Cell
+from gate.model.cell import Cell
 from gate.report.note import has_note, with_note
 from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.calls import Reply

@@ -15,7 +15,8 @@ from gate.github.acceptance import AcceptedCells
 from gate.github.client import ACTIONS_LOGIN
 from gate.github.event import CommentEvent, read_event
 from gate.github.respond import Outcome, Settings, respond
-from gate.model import Cell, Verdict
+from gate.model.cell import Cell
+from gate.model.result import Verdict
 from gate.report.comment import Marker
 from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.calls import Reply

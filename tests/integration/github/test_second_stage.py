@@ -21,7 +21,7 @@ from gate.github.head_runs import MOST_RUNS, runs_of_head
 from gate.github.received import Heads
 from gate.github.run_event import RunEvent, read_run_event
 from gate.github.second_stage import Reported, Stage, report_run
-from gate.model import Verdict
+from gate.model.result import Verdict
 from gate.reporting import DEFAULT_FAIL_ON
 from tests.support import hubs
 from tests.support.base_branch import CONFIG, BaseBranch, artifact, zipped

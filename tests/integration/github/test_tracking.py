@@ -7,7 +7,7 @@ import pytest
 from gate.github.checks import CheckRuns
 from gate.github.client import ACTIONS_LOGIN
 from gate.github.tracking import LABEL, Change, Tracked, track
-from gate.model import CellResult
+from gate.model.result import CellResult
 from gate.report.comment import Rendered
 from tests.support import reports
 from tests.support.github_fake import FakeGitHub

@@ -12,7 +12,8 @@ from gate.baseline.pool import NOT_POOLED, anchor_of
 from gate.baseline.store import baseline_path, load, parse, render, save
 from gate.cli import app
 from gate.errors import BaselineError, UsageError
-from gate.model import Baseline, Cell
+from gate.model.baseline import Baseline
+from gate.model.cell import Cell
 from tests.support.measured import CELL, PROVENANCE, baseline, fingerprint, question_ids, run_record
 
 SAID = {"accepted_by": "octocat", "reason": "the new kernel is meant", "date": "2026-11-24"}

@@ -14,7 +14,7 @@ from gate.baseline.collect import Terms, add_run
 from gate.baseline.pool import pool
 from gate.config import GateSettings
 from gate.decide import plan_budget
-from gate.model import Baseline
+from gate.model.baseline import Baseline
 from gate.stats.looks import look_statistics
 from tests.support.measured import baseline, fingerprint, question_ids, run_record
 

@@ -6,7 +6,8 @@ import pytest
 
 from gate.baseline.collect import add_run, run_of
 from gate.errors import BaselineError
-from gate.model import Cell, Failure
+from gate.model.cell import Cell
+from gate.model.record import Failure
 from tests.support.measured import baseline, fingerprint, question_ids, run_record
 
 ACCEPTED = {"accepted_by": "octocat", "reason": "first collection", "date": "2026-11-23"}

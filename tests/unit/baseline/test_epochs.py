@@ -11,7 +11,8 @@ from gate.baseline.pool import NOT_POOLED, anchor_of, current_runs, pool, refere
 from gate.baseline.show import row_of
 from gate.baseline.store import baseline_path, parse, render, save
 from gate.errors import BaselineError
-from gate.model import Baseline, RunRecord
+from gate.model.baseline import Baseline
+from gate.model.record import RunRecord
 from tests.support.measured import CELL, PROVENANCE, baseline, fingerprint, question_ids, run_record
 
 LOWER = {"repeats": 8, "accuracy": 0.3}

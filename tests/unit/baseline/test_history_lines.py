@@ -12,7 +12,7 @@ from gate.baseline.collect import acceptance
 from gate.baseline.store import baseline_path, render, save
 from gate.baseline.verify import verify
 from gate.errors import BaselineError
-from gate.model import Baseline
+from gate.model.baseline import Baseline
 from tests.support.measured import CELL, baseline
 
 TWO = baseline(2)

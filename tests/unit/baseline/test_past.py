@@ -21,7 +21,8 @@ from gate.baseline.store import baseline_path, load, save
 from gate.cli import app
 from gate.errors import BaselineError, UsageError
 from gate.fingerprint import git_in
-from gate.model import Baseline, Cell
+from gate.model.baseline import Baseline
+from gate.model.cell import Cell
 from gate.report.plot import plot_history
 from tests.support.checkout import commit, repository, run
 from tests.support.measured import CELL, PROVENANCE, baseline, fingerprint, question_ids, run_record

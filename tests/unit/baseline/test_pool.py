@@ -9,7 +9,8 @@ from scipy import stats
 from gate.baseline.pool import homogeneity, pool
 from gate.baseline.store import sha256
 from gate.errors import BaselineError
-from gate.model import Baseline, Finish
+from gate.model.baseline import Baseline
+from gate.model.sample import Finish
 from tests.support.measured import baseline, run_record
 
 

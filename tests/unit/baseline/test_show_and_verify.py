@@ -15,7 +15,7 @@ from gate.baseline.store import baseline_path, save
 from gate.baseline.verify import verify, verify_command
 from gate.errors import BaselineError, Exit
 from gate.fingerprint import git_in
-from gate.model import Cell
+from gate.model.cell import Cell
 from tests.support.checkout import commit, repository, run
 from tests.support.measured import CELL, PROVENANCE, baseline, fingerprint, question_ids, run_record
 

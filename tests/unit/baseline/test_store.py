@@ -14,7 +14,9 @@ from syrupy.assertion import SnapshotAssertion
 from gate.baseline.check import run_id
 from gate.baseline.store import SIZE_LIMIT, baseline_files, baseline_path, load, parse, render, save, sha256
 from gate.errors import BaselineError
-from gate.model import Baseline, Cell, canonical_json
+from gate.model.baseline import Baseline
+from gate.model.canonical import canonical_json
+from gate.model.cell import Cell
 from tests.support.measured import CELL, baseline, fingerprint, question_ids
 
 STORED = baseline(2, total=5)

@@ -7,7 +7,11 @@ import pytest
 
 from gate.config import GateSettings
 from gate.decide import plan_budget, plan_sequence
-from gate.model import Cell, Evidence, Fingerprint, Reference, RunRecord
+from gate.model.baseline import Reference
+from gate.model.cell import Cell
+from gate.model.evidence import Evidence
+from gate.model.fingerprint import Fingerprint
+from gate.model.record import RunRecord
 
 CELL = Cell(arch="cpu", config="tiny", backend="default")
 SETTINGS = GateSettings(margin=0.05)

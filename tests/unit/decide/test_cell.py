@@ -5,7 +5,9 @@ import pytest
 
 from gate.config import GateSettings
 from gate.decide import decide_cell, missing_baseline, next_step, plan_budget, plan_sequence, unmeasured
-from gate.model import EvidenceCheck, Failure, Verdict
+from gate.model.evidence import EvidenceCheck
+from gate.model.record import Failure
+from gate.model.result import Verdict
 from gate.stats.boundaries import boundaries
 from gate.stats.looks import look_statistics
 

@@ -6,7 +6,9 @@ import pytest
 from gate.decide import decide_cell
 from gate.decide.changes import changes_of
 from gate.decide.side import tally_of
-from gate.model import Finish, QuestionGroups, Verdict
+from gate.model.record import QuestionGroups
+from gate.model.result import Verdict
+from gate.model.sample import Finish
 
 QUESTIONS = 60
 

@@ -7,7 +7,9 @@ from scipy.stats import chi2
 
 from gate.decide import decide_cell, next_step
 from gate.decide.confirm import Confirmed
-from gate.model import CONFIRMATION_REPEATS, Confirmation, Evidence, EvidenceCheck, Failure, Verdict
+from gate.model.evidence import Evidence, EvidenceCheck
+from gate.model.record import CONFIRMATION_REPEATS, Confirmation, Failure
+from gate.model.result import Verdict
 from gate.sequence import candidate_stream, confirmation_stream
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gate.config import GateSettings
 from gate.decide import decide_cell
-from gate.model import Verdict
+from gate.model.result import Verdict
 
 REPEATS = 6
 

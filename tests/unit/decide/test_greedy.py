@@ -8,7 +8,10 @@ from gate.config import GateSettings
 from gate.decide import decide_cell, next_step, plan_budget
 from gate.decide.budget import fixed_budget
 from gate.errors import StatisticsError
-from gate.model import Anchor, Confirmation, Evidence, Verdict
+from gate.model.baseline import Anchor
+from gate.model.evidence import Evidence
+from gate.model.record import Confirmation
+from gate.model.result import Verdict
 from tests.support.measured import calibration
 
 SETTINGS = GateSettings(margin=0.12)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gate.decide import with_numerics
-from gate.model import Cell, CellResult, Numerics, Verdict
+from gate.model.cell import Cell
+from gate.model.probe import Numerics
+from gate.model.result import CellResult, Verdict
 from gate.settings import ProbeSettings
 
 CELL = Cell(arch="cpu", config="tiny", backend="triton")

@@ -5,7 +5,8 @@ import pytest
 
 from gate.config import GateSettings
 from gate.decide import decide_cell, next_step, plan_budget
-from gate.model import Anchor, AnchorLook, Verdict
+from gate.model.baseline import Anchor
+from gate.model.result import AnchorLook, Verdict
 from gate.stats.looks import look_statistics
 
 PINNED = ("0123456789ab", "ba9876543210")

@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from gate.decide import DEFAULT_FAIL_ON, STRICT_FAIL_ON, WORST_FIRST, conclude_run, decide_run
-from gate.model import Cell, CellResult, Verdict
+from gate.model.cell import Cell
+from gate.model.result import CellResult, Verdict
 
 
 def results(*verdicts):

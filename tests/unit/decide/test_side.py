@@ -5,7 +5,8 @@ import pytest
 
 from gate.decide import decide_cell
 from gate.decide.side import tally_of, warnings
-from gate.model import Finish, Verdict
+from gate.model.result import Verdict
+from gate.model.sample import Finish
 
 
 @pytest.fixture

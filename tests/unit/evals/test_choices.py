@@ -10,7 +10,7 @@ from gate.errors import ConfigError, DatasetError
 from gate.evals.choices import render
 from gate.evals.load import load_task
 from gate.evals.task import Answer
-from gate.model import Finish, Outcome
+from gate.model.sample import Finish, Outcome
 from gate.settings import Sampling, TaskSettings
 
 STREAM = "5" * 32

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gate.errors import ConfigError
 from gate.evals.endpoints import Asker, ReplyError, read_answer
 from gate.evals.task import Answer
-from gate.model import Finish
+from gate.model.sample import Finish
 from gate.settings import Sampling
 
 RESPONSES, CHAT, COMPLETIONS = "/v1/responses", "/v1/chat/completions", "/v1/completions"

@@ -11,7 +11,7 @@ from gate.errors import DatasetError
 from gate.evals.gpqa import PUBLISHED
 from gate.evals.load import load_task
 from gate.evals.task import Answer
-from gate.model import Finish, Outcome
+from gate.model.sample import Finish, Outcome
 from gate.sequence import question_id
 from gate.settings import Sampling, TaskSettings
 from tests.support.questions import write_questions

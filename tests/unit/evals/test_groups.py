@@ -5,7 +5,7 @@ import pytest
 from gate.errors import DatasetError
 from gate.evals.dataset import Dataset, Row
 from gate.evals.groups import grouped, groups_of
-from gate.model import QuestionGroups
+from gate.model.record import QuestionGroups
 
 DATASET = Dataset(b"", "", "q.csv")
 

@@ -11,7 +11,7 @@ from gate.evals.endpoints import Asker
 from gate.evals.gsm8k import TEST, TRAIN, load_gsm8k
 from gate.evals.load import load_task
 from gate.evals.task import Answer
-from gate.model import Finish, Outcome
+from gate.model.sample import Finish, Outcome
 from gate.sequence import question_id
 from gate.settings import Sampling, TaskSettings
 

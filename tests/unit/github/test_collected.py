@@ -13,7 +13,7 @@ from gate.errors import GitHubError, UsageError
 from gate.github.accept import NewBaselines, accept
 from gate.github.collected import Collected, accept_collected
 from gate.github.dispatch import Order
-from gate.model import Cell
+from gate.model.cell import Cell
 from tests.support.measured import CELL, fingerprint, question_ids
 from tests.support.refreshing import Checkout
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gate.github.commands import MOST_COMMANDS, Command, Mistake, matching, parse, unmatched
-from gate.model import Cell
+from gate.model.cell import Cell
 
 SHA = "1a2b3c4d5e6f708192a3b4c5d6e7f80910203040"
 CELLS = tuple(

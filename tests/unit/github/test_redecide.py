@@ -20,20 +20,11 @@ from markdown_it import MarkdownIt
 
 from gate.github.artifact import ArtifactError, Caps, read_artifacts
 from gate.github.redecide import Redecided, redecide
-from gate.model import (
-    CONFIRMATION_REPEATS,
-    Cell,
-    CellResult,
-    Confirmation,
-    Evidence,
-    Failure,
-    Probe,
-    ProbeFingerprint,
-    QuestionGroups,
-    Restart,
-    RunRecord,
-    Verdict,
-)
+from gate.model.cell import Cell
+from gate.model.evidence import Evidence
+from gate.model.probe import Probe, ProbeFingerprint
+from gate.model.record import CONFIRMATION_REPEATS, Confirmation, Failure, QuestionGroups, Restart, RunRecord
+from gate.model.result import CellResult, Verdict
 from gate.report.comment import Context, render
 from tests.support import probes
 from tests.support.base_branch import HEADS, QUESTIONS, BaseBranch, artifact, dumped, zipped
@@ -380,7 +371,7 @@ def test_one_engine_on_the_host_and_no_confirmation_of_the_run_counts(branch, go
 
 
 def test_another_question_list_is_incomparable(branch, good, tmp_path):
-    from gate.model import sha256_of
+    from gate.model.canonical import sha256_of
 
     questions = sorted([*good[0]["questions"][1:], "0" * 12])
     mark = good[0]["fingerprint"] | {"questions_sha256": sha256_of(questions)}

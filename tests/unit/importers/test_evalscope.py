@@ -14,7 +14,7 @@ import pytest
 from gate.errors import ConfigError, RecordError
 from gate.importers.evalscope import read
 from gate.importers.log import Wanted
-from gate.model import Finish, Outcome
+from gate.model.sample import Finish, Outcome
 from gate.settings import ChoiceColumns
 from tests.support.imported import DATA
 

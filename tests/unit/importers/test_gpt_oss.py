@@ -14,7 +14,7 @@ import pytest
 from gate.errors import RecordError
 from gate.importers.gpt_oss import read
 from gate.importers.log import Wanted
-from gate.model import Outcome
+from gate.model.sample import Outcome
 from gate.settings import ChoiceColumns
 from tests.support.imported import DATA
 

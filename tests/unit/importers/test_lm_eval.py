@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gate.errors import RecordError
 from gate.importers.lm_eval import read
 from gate.importers.log import Wanted, without_addresses
-from gate.model import Outcome
+from gate.model.sample import Outcome
 from gate.settings import ChoiceColumns
 from tests.support.imported import DATA
 

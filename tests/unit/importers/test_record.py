@@ -16,7 +16,8 @@ from gate.evals.load import load_task
 from gate.importers.gpt_oss import read
 from gate.importers.log import HarnessLog, Wanted
 from gate.importers.record import Declared, record_of
-from gate.model import Evidence, RunRecord
+from gate.model.evidence import Evidence
+from gate.model.record import RunRecord
 from gate.records import parse
 from gate.settings import ChoiceColumns
 from tests.support.imported import DATA, config_of, write_config

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gate.errors import RecordError
-from gate.model import ProbeFingerprint, Verdict
+from gate.model.probe import ProbeFingerprint
+from gate.model.result import Verdict
 from gate.numerics.ask import packed
 from gate.numerics.compare import compare, distances
 from gate.numerics.compare import tests_of as answers_of

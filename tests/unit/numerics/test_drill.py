@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gate.errors import MeasurementError
-from gate.model import Verdict
+from gate.model.result import Verdict
 from gate.numerics.drill import assembled
 from gate.numerics.exercises import Done, Drill, Exercise
 from gate.numerics.selftest import ScoreTest, Selftest

@@ -8,7 +8,7 @@ import pytest
 
 from gate.embedded import faults
 from gate.errors import RecordError, UsageError
-from gate.model import Verdict
+from gate.model.result import Verdict
 from gate.numerics.exercises import PLAIN_CACHE, SMALL_BATCHES, USUAL, Drill, Exercise, Notebook
 from gate.numerics.selftest import ScoreTest
 from tests.support import probes

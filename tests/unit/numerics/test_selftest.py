@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gate.model import Numerics, Verdict
+from gate.model.probe import Numerics
+from gate.model.result import Verdict
 from gate.numerics.selftest import ScoreTest, Selftest, Trial, ratio, render
 
 CHANGED = Numerics(state="changed", times=12.3, p_value=1e-9, path="decode", shift=0.3)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gate.errors import BaselineError
-from gate.model import Probe
+from gate.model.probe import Probe
 from gate.numerics import store
 from gate.numerics.codec import TOP, pack
 from gate.numerics.collect import equal_positions, healthy_of

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gate.model import Verdict
+from gate.model.result import Verdict
 from gate.report.badge import render_badge
 from tests.support import reports
 

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from gate.model import Cell, Verdict
+from gate.model.cell import Cell
+from gate.model.result import Verdict
 from gate.report.comment import (
     COMMENT_CHARACTERS,
     SUMMARY_BYTES,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.model import Verdict
+from gate.model.result import Verdict
 from gate.report.junit import render_junit
 from tests.support import reports
 

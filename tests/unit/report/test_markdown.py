@@ -5,7 +5,10 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from gate.model import AnchorLook, Cell, Evidence, EvidenceCheck, FalseAlarms, Verdict
+from gate.model.calibration import FalseAlarms
+from gate.model.cell import Cell
+from gate.model.evidence import Evidence, EvidenceCheck
+from gate.model.result import AnchorLook, Verdict
 from gate.report.context import Context
 from gate.report.markdown import LIMIT, render_markdown
 from tests.support import reports

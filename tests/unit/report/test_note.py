@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from gate.model import Cell, Verdict
+from gate.model.cell import Cell
+from gate.model.result import Verdict
 from gate.report.comment import COMMENT_CHARACTERS, Context, Marker, render
 from gate.report.context import Accepted
 from gate.report.note import NOTE_CHARACTERS, accepted_note, has_note, void_note, with_note

@@ -6,7 +6,7 @@ from importlib.resources import files
 import jsonschema
 import pytest
 
-from gate.model import GateReport
+from gate.model.result import GateReport
 from gate.report.schema import FILE_NAME, report_json, schema_text
 from tests.support import reports
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from gate.model import AnchorLook
+from gate.model.result import AnchorLook
 from gate.report.terminal import print_report
 from tests.support import reports
 

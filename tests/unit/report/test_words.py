@@ -2,7 +2,8 @@
 
 import pytest
 
-from gate.model import AnchorLook, FalseAlarms, Verdict
+from gate.model.calibration import FalseAlarms
+from gate.model.result import AnchorLook, Verdict
 from gate.report import words
 from tests.support import reports
 

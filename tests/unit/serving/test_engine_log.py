@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gate.model import Evidence, EvidenceCheck
+from gate.model.evidence import Evidence, EvidenceCheck
 from gate.serving.engine_log import EXPECT_KEYS, SHAPES, check_evidence, merged, read_evidence
 
 LOGS = Path(__file__).parents[2] / "logs"
