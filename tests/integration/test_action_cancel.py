@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.support.project import STORED, Project
+from tests.support.waiting import lines, soon_enough, until
 from tests.support.workflows import ROOT, steps
 
 SECONDS_BEFORE_THE_RUNNER_KILLS = 7.5
@@ -27,26 +29,26 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-@pytest.fixture
-def step(project: Project) -> Iterator[subprocess.Popen[str]]:
-    """The run step of action.yml as a runner starts it, with an engine that takes its time."""
+@contextmanager
+def step(project: Project, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """The run step of action.yml as a runner starts it, with an engine that stays in the middle."""
     (script,) = [step["run"] for step in steps(ROOT / "action.yml") if step["id"] == "run"]
-    file = project.folder / "script.sh"
+    file = folder / "script.sh"
     file.write_text(script)
     environ = os.environ | {
         "GATE_PYTHON": sys.executable,
         "GATE_INPUT_CONFIGS": str(project.config),
         "GATE_INPUT_ARCH": "cpu",
         "GATE_INPUT_BASELINES": str(project.folder / "baselines"),
-        "GATE_INPUT_ENGINE_COMMAND": project.engine("--accuracy", "0.6", "--delay", "0.5"),
+        "GATE_INPUT_ENGINE_COMMAND": project.staying(),
         "GATE_INPUT_MODEL_DIR": str(project.model),
         "GATE_INPUT_DATASET_PATH": str(project.dataset),
-        "GATE_INPUT_OUT_DIR": str(project.folder / "cancelled"),
-        "GITHUB_OUTPUT": str(project.folder / "output"),
-        "GITHUB_STEP_SUMMARY": str(project.folder / "summary"),
+        "GATE_INPUT_OUT_DIR": str(folder / "cancelled"),
+        "GITHUB_OUTPUT": str(folder / "output"),
+        "GITHUB_STEP_SUMMARY": str(folder / "summary"),
     }
     command = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", str(file)]
-    with (project.folder / "log").open("w") as log:
+    with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, env=environ, stdout=log, stderr=log, text=True)
     yield process
     if process.poll() is None:
@@ -55,29 +57,28 @@ def step(project: Project) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def wait_until_asked(project: Project, process: subprocess.Popen[str]) -> None:
-    """Until the engine has answered something: the journal has more than its header."""
-    deadline = time.monotonic() + 60
-    while not any(p.read_text().count("\n") > 1 for p in project.folder.glob("cancelled/journals/*.jsonl")):
-        assert process.poll() is None, (project.folder / "log").read_text()
-        assert time.monotonic() < deadline, (project.folder / "log").read_text()
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("received", [signal.SIGINT, signal.SIGTERM])
 def test_a_cancelled_step_stops_the_engine_and_says_not_measured(
-    project: Project, step: subprocess.Popen[str], received: signal.Signals
+    project: Project, tmp_path_factory: pytest.TempPathFactory, received: signal.Signals
 ) -> None:
-    wait_until_asked(project, step)
-    engines = psutil.Process(step.pid).children(recursive=True)
-    assert engines
+    def cancelled() -> float:
+        """The seconds that a step took to end; all else must hold each time."""
+        folder = tmp_path_factory.mktemp("step")
+        with step(project, folder) as running:
+            # Past the journal's header the engine has answered something.
+            until(lambda: any(lines(path) > 1 for path in folder.glob("cancelled/journals/*.jsonl")), running)
+            engines = psutil.Process(running.pid).children(recursive=True)
+            assert engines
+            began = time.monotonic()
+            running.send_signal(received)
+            assert running.wait(60) == 4, (folder / "log").read_text()
+            seconds = time.monotonic() - began
+        _, alive = psutil.wait_procs(engines, timeout=60)
+        assert alive == []
+        assert "verdict<<" in (folder / "output").read_text()
+        assert "\nnot_measured\n" in (folder / "output").read_text()
+        assert "\npass\n" not in (folder / "output").read_text()
+        assert (folder / "cancelled/report.md").read_text() == (folder / "summary").read_text()
+        return seconds
 
-    step.send_signal(received)
-
-    assert step.wait(SECONDS_BEFORE_THE_RUNNER_KILLS) == 4, (project.folder / "log").read_text()
-    _, alive = psutil.wait_procs(engines, timeout=5)
-    assert alive == []
-    assert "verdict<<" in (project.folder / "output").read_text()
-    assert "\nnot_measured\n" in (project.folder / "output").read_text()
-    assert "\npass\n" not in (project.folder / "output").read_text()
-    assert (project.folder / "cancelled/report.md").read_text() == (project.folder / "summary").read_text()
+    assert soon_enough(cancelled, SECONDS_BEFORE_THE_RUNNER_KILLS)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.checkout import commit, run
 from tests.support.project import LOG, STUB, Project, environment
+from tests.support.waiting import lines, until
 
 GOOD = ("--accuracy", "0.6")
 COLLECT = ("baseline", "collect", "--repeats", "4", "--reason", "first", "--concurrency", "4")
@@ -42,8 +43,7 @@ def kill_in_the_middle(project: Project, journal: Path, *options: str, engine: s
     with subprocess.Popen(
         command, cwd=project.folder, env=environment(), stderr=subprocess.PIPE
     ) as collecting:
-        while not journal.exists() or journal.read_text().count("\n") < 12:
-            assert collecting.poll() is None, collecting.communicate()
+        until(lambda: lines(journal) > 11, collecting)
         children = psutil.Process(collecting.pid).children(recursive=True)
         collecting.send_signal(signal.SIGKILL)
         collecting.communicate(timeout=60)
@@ -103,8 +103,7 @@ def test_runs_that_are_collected_at_once_enter_the_store_in_their_order(project:
     with subprocess.Popen(
         command, cwd=project.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as collecting:
-        while not all(journal.exists() for journal in journals):
-            assert collecting.poll() is None, collecting.communicate()
+        until(lambda: all(journal.exists() for journal in journals), collecting)
         streams = [json.loads(path.read_text().splitlines()[0])["key"]["stream"] for path in journals]
         out, err = collecting.communicate(timeout=120)
     assert collecting.returncode == 0, err

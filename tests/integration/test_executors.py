@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from gate import records
 from gate.model.record import RunRecord
 from tests.support.project import ROOT, STUB, environment, finished_with
 from tests.support.ray_cluster import LocalCluster, local_cluster
-from tests.support.several import CONFIGS, GOOD, Several, lines, stored_baselines
+from tests.support.several import CONFIGS, GOOD, Several, stored_baselines
+from tests.support.waiting import lines, until
 
 EXECUTORS = ("sequential", "jobs", "ray")
 HEAD = "0123456789abcdef0123456789abcdef01234567"
@@ -89,12 +91,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, stored: Path) -> dict[
 def test_an_engine_that_is_killed_is_started_again_and_every_sample_is_that_of_an_undisturbed_run(
     project: Several, cluster: LocalCluster, undisturbed: dict[str, RunRecord], executor: str
 ) -> None:
-    slow = project.engine(*GOOD, "--delay", "0.01")
-    with project.start("--concurrency", "4", *options(executor, cluster), engine=slow) as running:
-        # Each that runs must have answered: one that is killed before it is healthy is not started again.
-        while sum(lines(journal) > 3 for journal in journals(project)) < max(1, len(engines_of(project))):
-            assert running.poll() is None, running.communicate()
-        engines_of(project)[0].kill()
+    stays = stays_once(project, start=3)
+    with project.start("--concurrency", "4", *options(executor, cluster), engine=stays) as running:
+        the_one_that_stays(project, running).kill()
         out, err = running.communicate(timeout=120)
     assert running.returncode == 0, out + err
     found = of(project)
@@ -102,7 +101,7 @@ def test_an_engine_that_is_killed_is_started_again_and_every_sample_is_that_of_a
         assert record.outcomes == undisturbed[name].outcomes
         assert record.tokens == undisturbed[name].tokens
         assert record.evidence == undisturbed[name].evidence
-    assert [restart.reason for record in found.values() for restart in record.restarts]
+    (_,) = [restart for record in found.values() for restart in record.restarts]
     assert all("listening on" in path.read_text() for path in project.files("logs", "log"))
     assert project.check(project.folder / "out/records", *project.others).code == 0
     assert not engines_of(project)
@@ -112,11 +111,10 @@ def test_an_engine_that_is_killed_is_started_again_and_every_sample_is_that_of_a
 def test_a_signal_leaves_a_record_of_every_cell_and_no_engine(
     project: Several, cluster: LocalCluster, executor: str
 ) -> None:
-    slow = project.engine(*GOOD, "--delay", "0.05")
-    started = project.start("--concurrency", "4", *options(executor, cluster), engine=slow)
+    stays = project.staying()
+    started = project.start("--concurrency", "4", *options(executor, cluster), engine=stays)
     with started as running:
-        while not any(lines(journal) > 3 for journal in journals(project)):
-            assert running.poll() is None, running.communicate()
+        until(lambda: any(lines(journal) > 3 for journal in journals(project)), running)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=120)
     assert running.returncode == 4, out + err
@@ -137,6 +135,23 @@ def engines_of(project: Several) -> list[psutil.Process]:
         if {str(project.model), str(STUB)} <= set(process.info["cmdline"] or [])
         and process.info["status"] != psutil.STATUS_ZOMBIE
     ]
+
+
+def stays_once(project: Several, start: int) -> str:
+    """An engine of which one start stays in the middle of its cell: what kills it cannot come too late."""
+    return project.staying("--once", str(project.folder / "starts"), "--faulty-start", str(start))
+
+
+def the_one_that_stays(project: Several, running: subprocess.Popen[str]) -> psutil.Process:
+    """Its process, once the others' cells are measured and it has answered."""
+
+    def alone() -> bool:
+        measured = sum(path.exists() for path in project.files("records", "json"))
+        answered = sum(lines(journal) > 3 for journal in journals(project))
+        return (measured, answered) == (2, 3) and len(engines_of(project)) == 1
+
+    until(alone, running)
+    return engines_of(project)[0]
 
 
 def test_ray_gives_each_engine_gpus_of_its_own_under_both_of_their_names(
@@ -179,32 +194,28 @@ def test_what_the_cluster_cannot_hold_is_refused_before_an_engine_starts(
 def test_a_node_that_dies_is_replaced_and_every_sample_is_that_of_an_undisturbed_run(
     project: Several, cluster: LocalCluster, undisturbed: dict[str, RunRecord]
 ) -> None:
-    extra = cluster.add(cpus=3)  # room for all of them, so that something runs there
-    slow = project.engine(*GOOD, "--delay", "0.02")
-    with project.start("--concurrency", "4", *options("ray", cluster), engine=slow) as running:
-        while len(journals(project)) < 3 or not all(lines(journal) > 8 for journal in journals(project)):
-            assert running.poll() is None, running.communicate()
-        cluster.kill(extra)
+    stays = stays_once(project, start=1)
+    with project.start("--concurrency", "4", *options("ray", cluster), engine=stays) as running:
+        cluster.kill(cluster.node_of(the_one_that_stays(project, running)))
+        cluster.add()
         out, err = running.communicate(timeout=120)
     assert running.returncode == 0, out + err
     found = of(project)
     assert {name: record.outcomes for name, record in found.items()} == {
         name: record.outcomes for name, record in undisturbed.items()
     }
-    lost = [restart for record in found.values() for restart in record.restarts]
-    assert lost
-    assert all("is gone" in restart.reason for restart in lost)
+    (lost,) = [restart for record in found.values() for restart in record.restarts]
+    assert "is gone" in lost.reason
     assert not engines_of(project)
 
 
 def test_a_head_that_dies_is_never_taken_for_a_regression(project: Several) -> None:
     impatient = {"RAY_gcs_rpc_server_reconnect_timeout_s": "2"}  # Ray ends its driver before we notice
-    slow = project.engine(*GOOD, "--delay", "0.05")
+    stays = project.staying()
     with own_cluster() as cluster:
-        started = project.start("--concurrency", "4", *options("ray", cluster), engine=slow, env=impatient)
+        started = project.start("--concurrency", "4", *options("ray", cluster), engine=stays, env=impatient)
         with started as running:
-            while not any(lines(journal) > 3 for journal in journals(project)):
-                assert running.poll() is None, running.communicate()
+            until(lambda: any(lines(journal) > 3 for journal in journals(project)), running)
             cluster.kill_head()
             out, err = running.communicate(timeout=120)
         assert (running.returncode, "and without a result" in err) == (4, True), out + err

@@ -143,7 +143,7 @@ def test_an_engine_that_fell_back_gets_no_probe(project: Project, tmp_path: Path
 def test_an_interrupted_probe_says_that_nothing_is_kept_and_leaves_the_stored_one(project: Project):
     before = (project.folder / PROBE).read_bytes()
     log = project.folder / "out/logs/cpu__stub__default.log"
-    words = project.arguments("baseline", "probe", engine=project.engine(*GOOD, "--delay", "0.2"))
+    words = project.arguments("baseline", "probe", engine=project.engine(*GOOD, "--hangs-after", "2"))
     with subprocess.Popen(
         [*words, "--reason", "r"],
         cwd=project.folder,

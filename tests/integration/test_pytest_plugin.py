@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.project import ROOT, STORED, Project, environment
+from tests.support.waiting import lines, until
 
 pytest_plugins = ("pytester",)
 
@@ -151,7 +152,7 @@ def test_without_its_option_the_plugin_imports_nothing(project: Project, pyteste
 def test_ctrl_c_ends_the_session_and_not_only_the_cell(project: Project):
     journal = project.folder / "out/cpu__stub__default/journals/cpu__stub__default.jsonl"
     (project.folder / "configs/both.txt").write_text("stub.yaml\nnew.yaml\n")
-    command = [sys.executable, "-m", "pytest", *arguments(project, *GOOD, "--delay", "0.05")]
+    command = [sys.executable, "-m", "pytest", *arguments(project, *GOOD, "--hangs-after", "20")]
     command[command.index("configs/stub.yaml")] = "configs/both.txt"
     with subprocess.Popen(
         [*command, "--gate-concurrency", "4"],
@@ -161,8 +162,7 @@ def test_ctrl_c_ends_the_session_and_not_only_the_cell(project: Project):
         stderr=subprocess.STDOUT,
         text=True,
     ) as run:
-        while not journal.exists() or journal.read_text().count("\n") < 10:
-            assert run.poll() is None, run.communicate()
+        until(lambda: lines(journal) > 9, run)
         run.send_signal(signal.SIGINT)
         out, _ = run.communicate(timeout=60)
     assert run.returncode == pytest.ExitCode.INTERRUPTED, out

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import psutil
 import pytest
 
 from tests.support.project import CELL, LOG, STORED, STUB, Project, environment
+from tests.support.waiting import lines, soon_enough, until
 
 GOOD = ("--accuracy", "0.6")
 UNDECIDED = ("--accuracy", "0.5")
@@ -206,8 +208,8 @@ def test_an_interrupted_run_keeps_its_journal_stops_its_engine_and_goes_on_later
 ):
     project = measured
     journal = project.folder / "out/journals/cpu__stub__default.jsonl"
-    slow = project.engine(*GOOD, "--delay", "0.05")
-    command = [*project.arguments("run", engine=slow), "--concurrency", "4"]
+    stays = project.staying()
+    command = [*project.arguments("run", engine=stays), "--concurrency", "4"]
     with subprocess.Popen(
         command,
         cwd=project.folder,
@@ -216,8 +218,7 @@ def test_an_interrupted_run_keeps_its_journal_stops_its_engine_and_goes_on_later
         stderr=subprocess.PIPE,
         text=True,
     ) as run:
-        while not journal.exists() or journal.read_text().count("\n") < 10:
-            assert run.poll() is None, run.communicate()
+        until(lambda: lines(journal) > 9, run)
         family = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(number)
         out, err = run.communicate(timeout=30)
@@ -227,7 +228,8 @@ def test_an_interrupted_run_keeps_its_journal_stops_its_engine_and_goes_on_later
     kept = journal.read_text().count("\n") - 1
     assert kept >= 9
 
-    done = project.gate(["run"], engine=slow)
+    project.go_on.touch()
+    done = project.gate(["run"], engine=stays)
     assert done.code == 0, done.out + done.err
     (cell,) = report(project)["cells"]
     assert cell["verdict"] == "pass"
@@ -237,24 +239,34 @@ def test_an_interrupted_run_keeps_its_journal_stops_its_engine_and_goes_on_later
 def test_a_cancelled_run_with_an_engine_that_ignores_sigterm_has_its_record_before_the_runner_kills(
     measured: Project,
 ):
-    journal = measured.folder / "out/journals/cpu__stub__default.jsonl"
-    engine = measured.engine(*GOOD, "--delay", "0.05", "--deaf")
-    command = [*measured.arguments("run", engine=engine), "--concurrency", "4"]
-    with subprocess.Popen(
-        command, cwd=measured.folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as run:
-        while not journal.exists() or journal.read_text().count("\n") < 10:
-            assert run.poll() is None
-        family = psutil.Process(run.pid).children(recursive=True)
-        run.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            run.wait(7.5)  # then a runner sends SIGTERM, and 2.5 s later SIGKILL
-            assert run.returncode == 4
-        run.send_signal(signal.SIGTERM)
-        run.wait(2.5)
-    assert run.returncode == 4
-    assert report(measured)["cells"][0]["verdict"] == "not_measured"
-    assert not [process for process in family if process.is_running()]
+    out = measured.folder / "out"
+    journal = out / "journals/cpu__stub__default.jsonl"
+    command = [*measured.arguments("run", engine=measured.staying("--deaf")), "--concurrency", "4"]
+
+    def cancelled() -> float:
+        """The seconds that a run took to end; all else must hold each time."""
+        shutil.rmtree(out, ignore_errors=True)
+        with subprocess.Popen(
+            command,
+            cwd=measured.folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as run:
+            until(lambda: lines(journal) > 9, run)
+            family = psutil.Process(run.pid).children(recursive=True)
+            began = time.monotonic()
+            run.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                run.wait(7.5)  # then a runner sends SIGTERM
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(60) == 4
+            seconds = time.monotonic() - began
+        assert report(measured)["cells"][0]["verdict"] == "not_measured"
+        assert not [process for process in family if process.is_running()]
+        return seconds
+
+    assert soon_enough(cancelled, 10)  # 2.5 s later it sends SIGKILL
 
 
 def test_samples_of_another_engine_are_never_continued(measured: Project):
@@ -368,15 +380,14 @@ def test_a_journal_that_another_process_takes_meanwhile_costs_one_cell_and_not_t
         engine=measured.engine(*GOOD),
     )
     assert collected.code == 0, collected.err
-    slow = measured.engine(*GOOD, "--delay", "0.05")
-    command = measured.arguments("run", "configs/another.yaml", engine=slow)
+    command = measured.arguments("run", "configs/another.yaml", engine=measured.staying())
     with subprocess.Popen(
         [*command, "--baselines", "own"], cwd=measured.folder, env=environment(), stdout=subprocess.PIPE
     ) as run:
-        while not first.exists():
-            assert run.poll() is None
+        until(first.exists, run)
         with second.open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
+            measured.go_on.touch()
             run.communicate(timeout=60)
     assert run.returncode == 4
     verdicts = {
@@ -403,12 +414,11 @@ def test_an_earlier_report_does_not_outlive_the_start_of_a_run(measured: Project
 def test_signal_after_signal_tears_no_report(measured: Project):
     journal = measured.folder / "out/journals/cpu__stub__default.jsonl"
     command = [
-        *measured.arguments("run", engine=measured.engine(*GOOD, "--delay", "0.05")),
+        *measured.arguments("run", engine=measured.staying()),
         *("--concurrency", "4"),
     ]
     with subprocess.Popen(command, cwd=measured.folder, env=environment(), stderr=subprocess.PIPE) as run:
-        while not journal.exists() or journal.read_text().count("\n") < 10:
-            assert run.poll() is None
+        until(lambda: lines(journal) > 9, run)
         for _ in range(1000):
             run.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.support.project import Finished, Project, environment
+from tests.support.waiting import lines, until
 
 STORED, GOOD, WORSE = ("--accuracy", "0.62"), ("--accuracy", "0.68"), ("--accuracy", "0.47")
 # Far from what would leave the pooled drop near its boundary: every stream must end the same way. (With .42
@@ -101,15 +102,14 @@ def test_a_base_build_that_is_not_there_is_refused_before_anything_starts(projec
 
 
 def test_a_cancelled_confirmation_leaves_the_regression_and_no_process(project: Project) -> None:
-    slow = project.engine(*GOOD, "--delay", "0.2")
-    command = [*project.arguments("run", engine=project.engine(*WORSE)), "--confirm-with", slow]
+    stays = project.engine(*GOOD, "--hangs-after", "20")
+    command = [*project.arguments("run", engine=project.engine(*WORSE)), "--confirm-with", stays]
     journal = project.folder / "out/confirmation/journals/cpu__stub__default.jsonl"
     with subprocess.Popen(
         [*command, "--concurrency", "4"],
         cwd=project.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as run:  # fmt: skip
-        while not journal.exists() or journal.read_text().count("\n") < 4:
-            assert run.poll() is None, run.communicate()
+        until(lambda: lines(journal) > 3, run)
         family = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=60)

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from tests.support.project import environment
-from tests.support.several import CONFIGS, GOOD, Several, lines, stored_baselines
+from tests.support.several import CONFIGS, GOOD, Several, stored_baselines
+from tests.support.waiting import lines, until
 
 H100 = "9.0, NVIDIA H100 80GB HBM3, 580.159.04, 81559 MiB, 4 MiB, 1980 MHz, 2619 MHz, 700.00 W"
 
@@ -31,10 +32,10 @@ def project(tmp_path: Path, stored: Path) -> Several:
 
 
 def test_cells_run_at_once_and_nothing_of_one_is_in_anothers_files(project: Several) -> None:
-    with project.start("--jobs", "3", engine=project.engine(*GOOD, "--delay", "0.02")) as run:
+    with project.start("--jobs", "3", engine=project.staying()) as run:
         journals = project.files("journals", "jsonl")
-        while not all(lines(journal) > 1 for journal in journals):
-            assert run.poll() is None, run.communicate()
+        until(lambda: all(lines(journal) > 1 for journal in journals), run)
+        project.go_on.touch()
         out, err = run.communicate(timeout=120)
     assert run.returncode == 0, out + err
     logs = [path.read_text() for path in project.files("logs", "log")]
@@ -49,11 +50,10 @@ def test_cells_run_at_once_and_nothing_of_one_is_in_anothers_files(project: Seve
 
 
 def test_a_signal_ends_every_engine_and_every_cell_has_its_record(project: Several) -> None:
-    slow = project.engine(*GOOD, "--delay", "0.05")
-    with project.start("--jobs", "2", "--concurrency", "4", engine=slow) as run:
+    stays = project.staying()
+    with project.start("--jobs", "2", "--concurrency", "4", engine=stays) as run:
         first, second, third = project.files("journals", "jsonl")
-        while not (lines(first) > 3 and lines(second) > 3):
-            assert run.poll() is None, run.communicate()
+        until(lambda: lines(first) > 3 and lines(second) > 3, run)
         family = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=60)
@@ -63,7 +63,8 @@ def test_a_signal_ends_every_engine_and_every_cell_has_its_record(project: Sever
     assert [failure["kind"] for failure in failures] == ["cancelled"] * 3
     assert failures[2]["message"] == "cancelled before it started"
     assert (lines(first) > 3, third.exists()) == (True, False)
-    done = project.gate(["run", *project.others], "--jobs", "3", engine=slow)
+    project.go_on.touch()
+    done = project.gate(["run", *project.others], "--jobs", "3", engine=stays)
     assert done.code == 0, done.out + done.err
 
 

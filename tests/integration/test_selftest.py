@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gate.numerics.prompts import load_prompts
 from tests.support.project import Project, environment, finished
+from tests.support.waiting import lines, until
 
 GOOD = ("--accuracy", "0.6")
 
@@ -30,6 +32,12 @@ def command(project: Project, *options: str, engine: tuple[str, ...] = GOOD) -> 
     words = project.arguments("selftest", engine=project.engine(*engine))
     words = [word for word in words if word != str(project.config)]
     return [*words, "--config", str(project.config), *options]
+
+
+def stays_after(probes: int) -> tuple[str, ...]:
+    """Options of an engine that answers so many probes and a little more, and then nothing."""
+    asked = 2 * len(load_prompts("tiny-gpt-oss").prompts)  # prefill and decode
+    return (*GOOD, "--hangs-after", str(probes * asked + 20))
 
 
 def written(project: Project) -> dict:
@@ -64,16 +72,15 @@ def test_an_interrupted_drill_is_undecided_stops_its_engine_and_goes_on_in_its_f
     notebook = project.folder / "out/drill.jsonl"
     options = ("--only=swap_nibbles", "--no-healthy", "--score-minutes", "0")
     with subprocess.Popen(
-        command(project, *options, engine=(*GOOD, "--delay", "0.1")),
+        command(project, *options, engine=stays_after(4)),
         cwd=project.folder,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as run:
-        # The heading and all exercises but the last, which asks for one prompt after the other.
-        while not notebook.exists() or notebook.read_text().count("\n") < 5:
-            assert run.poll() is None, run.communicate()
+        # The heading and all exercises but the last.
+        until(lambda: lines(notebook) > 4, run)
         family = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=60)
@@ -109,15 +116,14 @@ def test_a_score_that_was_interrupted_is_not_noted(project: Project):
     journal = project.folder / "out/journals/swap_nibbles.jsonl"
     options = ("--only=swap_nibbles", "--no-healthy", "--score-minutes", "5")
     with subprocess.Popen(
-        command(project, *options, engine=(*GOOD, "--delay", "0.05")),
+        command(project, *options, engine=stays_after(5)),
         cwd=project.folder,
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as run:
-        while not journal.exists() or journal.read_text().count("\n") < 3:
-            assert run.poll() is None, run.communicate()
+        until(lambda: lines(journal) > 2, run)
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=60)
     assert (run.returncode, written(project)["pending"]) == (3, ["score swap_nibbles"]), out + err

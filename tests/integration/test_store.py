@@ -19,6 +19,7 @@ from gate.evals.parts import Parts, open_journal, stored_key
 from gate.model.sample import Finish, Outcome, Sample
 from gate.objects import Objects, objects_at
 from tests.support.project import STORED, Project, environment, finished_with
+from tests.support.waiting import until
 
 KEY = {"head": "a" * 40, "cell": "cpu/tiny/default"}
 HEAD = "0123456789abcdef0123456789abcdef01234567"
@@ -252,17 +253,16 @@ def test_another_folder_goes_on_from_the_store_of_a_killed_run(
     (tmp_path / "project").mkdir()
     project = Project(tmp_path / "project")
     (project.folder / "baselines").symlink_to(baselines)
-    slow = project.engine("--accuracy", "0.6", "--delay", "0.02")
-    command = project.arguments("run", engine=slow)
+    command = project.arguments("run", engine=project.staying())
     command += ["--head-sha", HEAD, "--concurrency", "4", "--store", url]
     env = environment() | {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     parts = Parts(objects_at(url), f"journals/{stem(project)}")
     with subprocess.Popen(command, cwd=project.folder, env=env, stderr=subprocess.DEVNULL) as killed:
-        while len(parts.numbers()) < 4:
-            assert killed.poll() is None
+        until(lambda: bool(kept_in(parts)), killed)
         killed.send_signal(signal.SIGKILL)
     kept = kept_in(parts)
     assert kept
+    project.go_on.touch()
     here, out = project.folder / "out", project.folder / "elsewhere"
     done = finished_with([*command, "--out", str(out)], project.folder, env)
     assert done.code in {0, 3}, done.err

@@ -17,6 +17,7 @@ from gate.baseline.collect import add_run
 from gate.model.cell import Cell
 from tests.support.project import STORED, Project, environment, finished
 from tests.support.terminal import CTRL_C, Terminal
+from tests.support.waiting import lines
 
 GOOD = ("--accuracy", "0.6")
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9[0-7])[0-9;]*m")
@@ -76,9 +77,10 @@ def test_ctrl_c_says_what_was_kept_and_the_same_command_goes_on_from_there_witho
     project: Project, tmp_path: Path
 ):
     journal = tmp_path / "journals/cpu__second__default.jsonl"
-    slow = command(project, tmp_path, "--concurrency", "4", engine=(*GOOD, "--delay", "0.05"))
-    with Terminal(slow, project.folder, environ()) as terminal:
-        while not journal.exists() or journal.read_text().count("\n") < 10:
+    engine = (*GOOD, "--hangs-after", "20", "--until", str(project.go_on))
+    stays = command(project, tmp_path, "--concurrency", "4", engine=engine)
+    with Terminal(stays, project.folder, environ()) as terminal:
+        while lines(journal) < 10:
             terminal.read_until("What happens")
         family = psutil.Process(terminal.process.pid).children(recursive=True)
         terminal.type(CTRL_C)
@@ -92,7 +94,8 @@ def test_ctrl_c_says_what_was_kept_and_the_same_command_goes_on_from_there_witho
     assert f"cpu/second/default: {kept} samples, in {journal}" in said.replace("\n", "")
     assert "cpu/stub/default: nothing, no sample was complete" in said
     assert "Run the same command again to go on" in said
-    with Terminal(slow, project.folder, environ(NO_COLOR="1")) as again:
+    project.go_on.touch()
+    with Terminal(stays, project.folder, environ(NO_COLOR="1")) as again:
         assert again.wait() == 0, again.text
     assert "\x1b[?25l" in again.raw  # redrawn in place, but
     assert not COLOUR.search(again.raw)

@@ -74,6 +74,11 @@ class Stub:
             "bodies": self.bodies,
         }
 
+    async def until_it_goes_on(self) -> None:
+        """It hangs: no answer and no token."""
+        while self.options.until is None or not self.options.until.exists():
+            await asyncio.sleep(0.01)
+
     def next_fault(self) -> str | None:
         if self.fault is None or self.first == 0:
             return None
@@ -199,7 +204,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
         if stub.options.log_megabytes and stub.requests > CHATTER_FROM:
             await asyncio.to_thread(stub.chatter.join)
         if stub.hangs_after is not None and stub.requests > stub.hangs_after:
-            stub.fault, stub.first = "hangs", None
+            await stub.until_it_goes_on()
         if stub.delay:
             await asyncio.sleep(stub.delay)
         return await faulty(request, stub, body, stub.next_fault())
@@ -238,7 +243,7 @@ async def faulty(  # noqa: PLR0911, PLR0912 - one line a fault
                 stub.tokens += 1
                 await asyncio.sleep(0.01)
         case "hangs":
-            await asyncio.sleep(3600)
+            await stub.until_it_goes_on()
         case "drop":
             assert request.transport is not None
             request.transport.abort()
@@ -357,6 +362,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--fault", default=os.environ.get("STUB_FAULT"))
     parser.add_argument("--dies-after", type=int, help="requests, then SIGKILL")
     parser.add_argument("--hangs-after", type=int, help="requests, then no answer and no token any more")
+    parser.add_argument("--until", type=Path, help="no longer than until there is this file")
     parser.add_argument("--once", type=Path, help="one start has faults; this file counts the starts")
     parser.add_argument("--faulty-start", type=int, default=1, help="which one")
     parser.add_argument("--log", type=Path, help="print this file's lines first, as the engine's own log")

@@ -66,6 +66,15 @@ class Project:
         """The --engine-command of a stub with these options."""
         return shlex.join([sys.executable, str(STUB), "--log", str(log), *options])
 
+    @property
+    def go_on(self) -> Path:
+        """The file for which an engine that stays waits."""
+        return self.folder / "go-on"
+
+    def staying(self, *options: str) -> str:
+        """An engine that stays in the middle of its cell until `go_on` exists: nothing comes too late."""
+        return self.engine("--accuracy", "0.6", "--hangs-after", "20", "--until", str(self.go_on), *options)
+
     def arguments(self, *command: str, engine: str) -> list[str]:
         """A whole `gate` command line."""
         return [

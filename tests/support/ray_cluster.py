@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import psutil
+
 from tests.support.project import ROOT
 
 STORE_BYTES = 80_000_000
@@ -39,6 +41,12 @@ class LocalCluster:
             env_vars={"PYTHONPATH": str(ROOT)},
         )
         self.nodes.append(node)
+        return node
+
+    def node_of(self, process: psutil.Process) -> Any:
+        """The node on which something started this process."""
+        parents = {parent.pid for parent in process.parents()}
+        (node,) = [node for node in self.nodes if node.all_processes["raylet"][0].process.pid in parents]
         return node
 
     def kill(self, node: Any) -> None:

@@ -59,7 +59,3 @@ def stored_baselines(folder: Path) -> Path:
         made = add_run(None, same, accepted_by="tester", reason="first", date="2026-11-24")
         store.save(store.baseline_path(root, cell), made, replaces=None)
     return root
-
-
-def lines(path: Path) -> int:
-    return path.read_text().count("\n") if path.exists() else 0
