@@ -15,6 +15,7 @@ from gate.baseline.calibration import fingerprint_sha256
 from gate.baseline.collect import check_same_measurement, run_of
 from gate.baseline.pool import current_runs, pool
 from gate.baseline.store import load
+from gate.decide.words import count
 from gate.errors import UsageError
 from gate.fingerprint import gate_version
 from gate.model.baseline import Baseline, BaselineRun
@@ -71,7 +72,7 @@ def calibrate(request: CalibrationRequest) -> Calibration:
     runs = _runs(stored, request.records)
     if len(runs) < FEWEST_RUNS:
         raise UsageError(
-            f"{len(runs)} runs of one build hardly show what such runs differ by",
+            f"{count(len(runs), 'run')} of one build cannot show what such runs differ by",
             where=str(request.baseline),
             hint=f"give {FEWEST_RUNS} or more, of several days and machines (`gate baseline collect --runs`)",
         )

@@ -103,7 +103,8 @@ class Added(NamedTuple):
     def __str__(self) -> str:
         agreement = f", homogeneous (p = {self.p_value:.2g})" if self.runs > 1 else ""
         doubt = f"; this one never will: {self.doubt}" if self.doubt else ""
-        return f"{self.path}: {count(self.runs, 'run')} of {self.repeats} repeats count{agreement}{doubt}"
+        runs = f"{count(self.runs, 'run')} of {count(self.repeats, 'repeat')}"
+        return f"{self.path}: {runs} {'counts' if self.runs == 1 else 'count'}{agreement}{doubt}"
 
 
 def somebody(named: str | None, git: Git) -> str:

@@ -156,7 +156,8 @@ def _snapshot(hub: Path, manifest: Manifest) -> Snapshot:
 def _problem(snapshot: Snapshot) -> str | None:
     """Why a snapshot cannot be used; None where it can."""
     if missing := snapshot.missing():
-        return f"{len(missing)} of {len(snapshot.files())} files are missing, {missing[0]} among them"
+        files = count(len(snapshot.files()), "file")
+        return f"{len(missing)} of {files} missing, {missing[0]} among them"
     if damaged := snapshot.damaged():
         return f"{', '.join(damaged)} is not what the hub says it is"
     return None
@@ -201,7 +202,7 @@ def _datasets(specs: Sequence[CellSpec], request: PrefetchRequest, *, offline: b
             yield Row("data set", name, "failed", str(error))
         else:
             state: State = "fetched" if _entries(request.cache) - before else "there"
-            detail = f"{len(task.questions)} questions, SHA-256 {task.dataset_sha256}"
+            detail = f"{count(len(task.questions), 'question')}, SHA-256 {task.dataset_sha256}"
             yield Row("data set", name, state, detail)
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from gate.decide.words import count
 from gate.errors import UsageError
 from gate.stats import planning
 from gate.stats.planning import Design
@@ -163,7 +164,7 @@ def simulation_words(summary: SimulationSummary) -> tuple[str, ...]:
     used = summary.samples / summary.budget
     return (
         f"samples used: {summary.samples:,.0f} of {summary.budget:,} ({used:.0%}), up to "
-        f"{summary.max_repeats} repeats",
+        f"{count(summary.max_repeats, 'repeat')}",
         f"true difference: {100 * summary.true_difference:+.2f} points; estimates at the stop are off by "
         f"{100 * summary.bias:+.2f} points on average",
         f"{summary.replicates:,} gates, seed {summary.seed}",

@@ -192,7 +192,7 @@ def _reasons_to_refuse(record: RunRecord) -> Iterator[str]:
     if len(record.outcomes) != record.max_repeats:
         yield f"the run is incomplete: {len(record.outcomes)} of the {record.max_repeats} declared repeats"
     if missing := sum(row.count(Outcome.NOT_ASKED) for row in (*record.outcomes, *record.finish)):
-        yield f"the run is incomplete: {missing} entries of its declared samples are missing"
+        yield f"the run is incomplete: declared samples missing: {missing}"
     if not record.questions:
         yield "the run asked no questions"
     if any(count < 0 for row in record.tokens for count in row):

@@ -196,7 +196,7 @@ def _verdict(measured: Measured, max_minutes: float | None) -> tuple[Verdict, st
     if course.complete == len(plan.blocks):
         return _undecided(measured, seen, f"the budget of {used} is spent")
     if max_minutes is not None and record.seconds >= max_minutes * 60:
-        return _undecided(measured, seen, f"the time of {max_minutes:g} minutes is spent")
+        return _undecided(measured, seen, f"the time of {max_minutes:g} min is spent")
     return (
         Verdict.NOT_MEASURED,
         f"the run ended after {used} of {budget.samples:,}, before anything was decided",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
+from gate.decide.words import count
 from gate.doctor.facts import MODELS, Facts
 from gate.errors import Exit
 
@@ -218,7 +219,7 @@ def data_sets(facts: Facts) -> Said:
     broken = [f"{one.name}: {one.problem}" for one in facts.datasets if one.problem]
     if broken:
         return "fail", "; ".join(broken), "run `gate prefetch`, or give --dataset-path"
-    said = ", ".join(f"{one.name} ({one.questions:,} questions)" for one in facts.datasets)
+    said = ", ".join(f"{one.name} ({count(one.questions, 'question')})" for one in facts.datasets)
     return "ok", said or "no config is named"
 
 

@@ -20,6 +20,7 @@ from typing import Any, Final
 import psutil
 
 from gate.cells import CellSpec, cells_of
+from gate.decide.words import count
 from gate.doctor import facts as told
 from gate.engine import EngineChoice, Found, find_out
 from gate.errors import GateError
@@ -168,7 +169,7 @@ def _cached(facts: told.ModelFacts, hub: Path) -> told.ModelFacts:
     return facts._replace(
         commit=snapshot.commit,
         listed=snapshot.manifest is not None,
-        problem=f"{len(missing)} of its files are missing, {missing[0]} among them" if missing else None,
+        problem=f"{count(len(missing), 'file')} missing, {missing[0]} among them" if missing else None,
         to_fetch=sum(sizes[path] for path in missing),
         size=sum(path.stat().st_size for path in snapshot.folder.rglob("*.safetensors")),
         is_harmony=facts.is_harmony or _is_harmony(snapshot.folder),

@@ -15,6 +15,7 @@ from typing import Final
 
 from gate.cells import CellSpec
 from gate.check import judge
+from gate.decide.words import count
 from gate.embedded import faults
 from gate.engine import Running, engine_of, launcher_for
 from gate.evals.client import EngineClient
@@ -124,7 +125,7 @@ class Bench:
         if record.failure is not None and record.failure.kind == "cancelled":
             raise asyncio.CancelledError  # what `measure` made a record of says nothing of the fault
         result = judge(plan.spec, record, plan.reference, 1, accept_wider_margin=True)
-        self.say(f"  score of {name}: {result.verdict.value} after {result.samples_used} samples")
+        self.say(f"  score of {name}: {result.verdict.value} after {count(result.samples_used, 'sample')}")
         return ScoreTest(
             verdict=result.verdict,
             difference=result.difference,

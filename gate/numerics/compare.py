@@ -202,7 +202,8 @@ def largest(tests: Sequence[Test]) -> float:
 def _broken(found: Distances, tests: Sequence[Test]) -> str:
     """Why the engine's numbers are beyond any doubt wrong; empty where they are not."""
     if found.odd:
-        return f"{found.odd} positions hold something that is not a number"
+        positions = "1 position holds" if found.odd == 1 else f"{found.odd} positions hold"
+        return f"{positions} something that is not a number"
     for test in tests:
         kind, nats = KINDS[test.kind], level(found.values[test.kind])
         if test.few or kind.measure != "kl":

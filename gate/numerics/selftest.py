@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from gate.decide.words import count
 from gate.model.fields import Frozen
 from gate.model.probe import Numerics
 from gate.model.result import Verdict
@@ -166,7 +167,7 @@ def _score(score: ScoreTest | None) -> str:
     if score is None:
         return "not run"
     points = "" if score.difference is None else f" {100 * score.difference:+.1f} points"
-    return f"{score.verdict.value}{points}, {score.samples:,} samples, {score.seconds:.0f} s"
+    return f"{score.verdict.value}{points}, {count(score.samples, 'sample')}, {score.seconds:.0f} s"
 
 
 def _short(number: float) -> str:

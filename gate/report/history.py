@@ -19,7 +19,7 @@ def render_history(found: Sequence[Trend], *, now: datetime) -> str:
     template = environment().get_template("history.html.j2")
     return template.render(
         trends=found,
-        ids=[trend.cell.replace("/", "--") for trend in found],
+        ids=[trend.cell for trend in found],
         totals=tuple(_totals(found)),
         summary=_summary,
         accepted=_accepted,
@@ -27,7 +27,7 @@ def render_history(found: Sequence[Trend], *, now: datetime) -> str:
         most_open=_MOST_OPEN,
         version=gate_version(),
         now=now.isoformat(timespec="minutes"),
-        packed=pack([plain(t) | {"id": t.cell.replace("/", "--"), "cost": _cost_of(t)} for t in found]),
+        packed=pack([plain(t) | {"id": t.cell, "cost": _cost_of(t)} for t in found]),
     )
 
 

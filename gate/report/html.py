@@ -22,7 +22,7 @@ def render_html(report: GateReport) -> str:
     """The report as a page, the worst cell first; every cell is in the table and in the forest plot."""
     made = environment()
     section = made.get_template("cell.html.j2", globals=_FUNCTIONS).make_module().section  # type: ignore[attr-defined]
-    ids = [f"{c.cell.arch}--{c.cell.config}--{c.cell.backend}" for c in report.cells]
+    ids = [str(c.cell) for c in report.cells]
     told = words.FAILURES if not report.fail_on else report.fail_on
     sections = [
         Markup(section(cell, name, open=cell.verdict in told and i < _MOST_OPEN))  # noqa: S704 - autoescaped
@@ -81,7 +81,11 @@ def _totals(report: GateReport) -> Iterator[tuple[str, str, str]]:
     yield "Samples generated", words.count(generated), f"of a budget of {budget:,}" if budget else ""
     if decided:
         part = 1 - sum(c.samples_generated for c in decided) / sum(c.samples_budget for c in decided)
-        yield "Saved by stopping early", words.percent(part, 0), f"in {len(decided):,} decided cells"
+        yield (
+            "Saved by stopping early",
+            words.percent(part, 0),
+            f"in {words.count(len(decided), 'decided cell')}",
+        )
     if gpu := sum(cell.gpu_minutes for cell in cells):
         yield "GPU time", f"{gpu:,.1f}", "minutes"
     yield "Time", words.duration(sum(cell.seconds for cell in cells)), "all cells together"

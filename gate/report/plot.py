@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gate.baseline.history import Entry
+from gate.decide.words import count
 from gate.errors import UsageError
 from gate.files import write_bytes
 from gate.stats.power import PowerTable
@@ -71,8 +72,9 @@ def plot_power(table: PowerTable, path: Path) -> None:
         rates.set_ylim(-2, 102)
         rates.legend(fontsize="small")
         rates.set_title(
-            f"{table.design.questions} questions, {table.design.baseline_repeats} baseline repeats, "
-            f"up to {table.max_repeats} repeats",
+            f"{count(table.design.questions, 'question')}, "
+            f"{count(table.design.baseline_repeats, 'baseline repeat')}, "
+            f"up to {count(table.max_repeats, 'repeat')}",
             fontsize="small",
             loc="left",
         )

@@ -66,7 +66,9 @@ def _figures(cell: CellResult) -> Iterator[str]:
     if cell.score is not None:
         yield f"score {words.scores(cell)}"
     if cell.difference is not None:
-        yield f"difference {words.change(cell)} points"
+        known = cell.interval is not None
+        difference = f"{words.change(cell)} points" if known else words.points(cell.difference, signed=True)
+        yield f"difference {difference}"
     if cell.samples_budget:
         yield f"samples {words.samples(cell)}"
     if kernels := _kernels(cell):

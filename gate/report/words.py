@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from gate.decide.words import count as number_of
 from gate.model.result import CellResult, GateReport, Verdict
 from gate.numerics.words import outcome_line
 from gate.report.context import Context
@@ -109,9 +110,9 @@ def points(fraction: float, *, signed: bool = False) -> str:
     return f"{number} {'point' if number.lstrip(_MINUS + '+') == '1' else 'points'}"
 
 
-def count(number: int) -> str:
-    """`1,188`."""
-    return f"{number:,}"
+def count(number: int, noun: str = "") -> str:
+    """`1,188`; with a noun `1,188 samples` and `1 sample`."""
+    return number_of(number, noun) if noun else f"{number:,}"
 
 
 def held_against(statistic: float | None, boundary: float) -> str:
@@ -175,7 +176,8 @@ def samples(cell: CellResult) -> str:
 
 def cost(cell: CellResult) -> str:
     """Samples, GPU minutes and time of one cell."""
-    parts = [f"{used(cell)} samples used" if cell.samples_budget else f"{cell.samples_used:,} samples used"]
+    of_budget = f"{used(cell)} samples used"
+    parts = [of_budget if cell.samples_budget else f"{count(cell.samples_used, 'sample')} used"]
     if cell.samples_generated > cell.samples_used:
         decided = cell.verdict in (Verdict.PASS, Verdict.REGRESSION)
         why = " (the rest was under way when it stopped)" if decided else ""
@@ -194,7 +196,7 @@ def cost_of_run(report: GateReport) -> str:
     if not budget:
         return "No samples were asked for."
     gpu = sum(cell.gpu_minutes for cell in cells)
-    parts = [f"{generated:,} samples generated of a budget of {budget:,}"]
+    parts = [f"{count(generated, 'sample')} generated of a budget of {budget:,}"]
     parts += [f"{gpu:.1f} GPU minutes"] if gpu else []
     return f"Cost: {', '.join([*parts, duration(sum(cell.seconds for cell in cells))])}."
 
@@ -363,7 +365,7 @@ def restarted(cell: CellResult) -> str:
     if not cell.restarts:
         return ""
     times = "once" if len(cell.restarts) == 1 else f"{len(cell.restarts)} times"
-    lost = "; ".join(f"after {count(r.samples)} samples: {r.reason}" for r in cell.restarts)
+    lost = "; ".join(f"after {count(r.samples, 'sample')}: {r.reason}" for r in cell.restarts)
     return f"{times}, and went on with the samples it had ({lost})"
 
 

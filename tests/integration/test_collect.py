@@ -59,7 +59,7 @@ def test_a_collection_killed_in_the_middle_goes_on_with_the_same_command(project
     assert not project.baseline.exists()
     done = project.gate(COLLECT, engine=hanging(project))
     assert done.code == 0, done.err
-    assert "default.json: 1 run of 4 repeats count" in done.out
+    assert "default.json: 1 run of 4 repeats counts" in done.out
     assert [run["stream"] for run in stored(project)["runs"]] == [stream]
     assert not journal.exists()
     assert not (project.folder / "out/collection.json").exists()
@@ -160,7 +160,7 @@ def test_a_run_that_does_not_fit_begins_a_new_epoch_only_when_told_and_is_not_me
     measured = (project.folder / "out/run-1/records/cpu__stub__default.json").read_bytes()
     taken = project.gate(COLLECT, "--new-epoch", engine=worse)
     assert taken.code == 0, taken.err
-    assert "1 run of 4 repeats count" in taken.out
+    assert "1 run of 4 repeats counts" in taken.out
     file = stored(project)
     assert file["epoch"] == file["runs"][1]["id"]
     assert file["anchor"] == [file["runs"][0]["id"]]

@@ -94,7 +94,7 @@ def test_a_machine_without_a_network_checks_every_byte(runner: Runner, hub: HubS
     assert (checked.code, f"{SHARD} is not what the hub says" in checked.out) == (2, True)
     (runner.snapshot / SHARD).unlink()
     missing = runner.prefetch("--check")
-    assert (missing.code, "1 of 3 files are missing" in missing.out) == (2, True)
+    assert (missing.code, "1 of 3 files missing" in missing.out) == (2, True)
     assert hub.requests == asked
 
 

@@ -67,7 +67,7 @@ class Tally:
 def look_words(look: Look) -> str:
     """`look at 594 samples: difference -4 points; to fail: 2.79 / 3.58; to pass: -0.72 / 3.10`."""
     return (
-        f"look at {look.samples:,} samples: difference {words.points(look.difference, signed=True)}; "
+        f"look at {count(look.samples, 'sample')}: difference {words.points(look.difference, signed=True)}; "
         f"to fail: {words.held_against(look.z_regression, look.boundary_regression)}; "
         f"to pass: {words.held_against(look.z_pass, look.boundary_pass)}"
     )

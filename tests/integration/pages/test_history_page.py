@@ -13,7 +13,7 @@ from tests.support.browser import LOOKS, ROWS, Watched, ready
 from tests.support.past import RUNS, make_past
 
 Open = Callable[..., Watched]
-AITER = "gfx950--gpt-oss-20b--aiter"
+AITER = "gfx950/gpt-oss-20b/aiter"
 
 
 @pytest.fixture(scope="module")

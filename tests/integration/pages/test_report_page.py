@@ -15,7 +15,7 @@ from tests.support import reports
 from tests.support.browser import LOOKS, ROWS, Watched, ready, until
 
 Open = Callable[..., Watched]
-TRITON = "gfx950--gpt-oss-20b-rocm-mxfp4-fp8--triton"
+TRITON = "gfx950/gpt-oss-20b-rocm-mxfp4-fp8/triton"
 CELLS = 5_000
 # CPU seconds, several times what they take (docs/benchmarks.md): a machine may be slow.
 RENDER_SECONDS = 20

@@ -58,8 +58,8 @@ def test_the_id_of_a_run_depends_on_the_fingerprint() -> None:
         ({"purpose": "gate"}, "a sequential test decided when it stopped"),
         ({"failure": Failure(kind="engine", message="died")}, "the run failed (engine): died"),
         ({"max_repeats": 3}, "2 of the 3 declared repeats"),
-        ({"outcomes": ("110", "1.0")}, "1 entries of its declared samples are missing"),
-        ({"finish": ("sss", "s.s")}, "1 entries of its declared samples are missing"),
+        ({"outcomes": ("110", "1.0")}, "declared samples missing: 1"),
+        ({"finish": ("sss", "s.s")}, "declared samples missing: 1"),
         (
             {"fingerprint": fingerprint(question_ids(3), cell=Cell(arch="a", config="b", backend="c"))},
             "its fingerprint is of a/b/c",

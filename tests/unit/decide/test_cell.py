@@ -270,7 +270,7 @@ def test_a_run_out_of_time_is_inconclusive(world_of):
     late, early = timed.record(rows, seconds=120.0), timed.record(rows, seconds=119.0)
     out_of_time = decide_cell(late, timed.reference, settings=timed.settings, family_size=1)
     assert out_of_time.verdict is Verdict.INCONCLUSIVE
-    assert out_of_time.reason.startswith("the time of 2 minutes is spent")
+    assert out_of_time.reason.startswith("the time of 2 min is spent")
     assert (
         decide_cell(early, timed.reference, settings=timed.settings, family_size=1).verdict == "not_measured"
     )

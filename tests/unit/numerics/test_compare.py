@@ -97,12 +97,12 @@ def test_a_stricter_alpha_needs_more():
 @pytest.mark.parametrize("column", ["logprob", "top_logprobs"])
 def test_a_number_that_is_none_is_broken_whatever_the_rest_says(odd, path, column):
     found = compare(probes.with_odd(probes.probe(), odd, path=path, column=column), HEALTHY, alpha=0.001)
-    assert (found.state, found.reason) == ("broken", "1 positions hold something that is not a number")
+    assert (found.state, found.reason) == ("broken", "1 position holds something that is not a number")
 
 
 def test_a_number_that_is_none_is_seen_behind_the_token_where_continuations_part_too():
     found = compare(probes.with_odd(probes.probe(flip=[0]), path="decode"), HEALTHY, alpha=0.001)
-    assert (found.state, found.reason) == ("broken", "1 positions hold something that is not a number")
+    assert (found.state, found.reason) == ("broken", "1 position holds something that is not a number")
 
 
 @pytest.mark.parametrize("path", ["prefill", "decode"])

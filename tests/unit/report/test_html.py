@@ -138,8 +138,8 @@ def test_the_same_report_is_the_same_page():
 def test_only_what_fails_the_run_stands_open():
     page = Page(render_html(reports.report_of(reports.passed(), reports.regressed())))
     assert [("open" in section, section["id"]) for section in page.sections()] == [
-        (True, "gfx950--gpt-oss-20b-rocm-mxfp4-fp8--triton"),
-        (False, "gfx950--gpt-oss-20b-rocm-mxfp4-fp8--aiter"),
+        (True, "gfx950/gpt-oss-20b-rocm-mxfp4-fp8/triton"),
+        (False, "gfx950/gpt-oss-20b-rocm-mxfp4-fp8/aiter"),
     ]
 
 
@@ -172,3 +172,15 @@ def test_nor_does_it_in_a_section_that_is_made_later():
 
 def test_only_what_stands_in_backticks_is_code():
     assert commands("run `gate run <x>` or `y") == "run <code>gate run &lt;x&gt;</code> or `y"
+
+
+def test_two_cells_whose_names_differ_only_in_where_they_part_keep_apart():
+    html = render_html(reports.report_of(reports.passed("a--b", "c"), reports.passed("a", "b--c")))
+    assert [section["id"] for section in Page(html).sections()] == ["gfx950/a--b/c", "gfx950/a/b--c"]
+    assert len({cell["id"] for cell in packed(html)}) == 2
+
+
+def test_one_cell_is_told_in_the_singular():
+    text = " ".join(Page(render_html(reports.report_of(reports.passed()))).text.split())
+    assert "in 1 decided cell " in text
+    assert "1 cells" not in text

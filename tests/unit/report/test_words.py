@@ -3,6 +3,7 @@
 import pytest
 
 from gate.model.calibration import FalseAlarms
+from gate.model.record import Restart
 from gate.model.result import AnchorLook, Verdict
 from gate.report import words
 from tests.support import reports
@@ -151,3 +152,12 @@ def test_a_run_that_asked_nothing_cost_nothing():
     assert words.cost_of_run(reports.report_of(reports.no_baseline())) == "No samples were asked for."
     on_cpu = reports.passed().model_copy(update={"gpu_minutes": 0.0})
     assert "GPU" not in words.cost_of_run(reports.report_of(on_cpu))
+
+
+def test_one_sample_is_told_in_the_singular():
+    one = reports.passed().model_copy(update={"samples_used": 1, "samples_generated": 1, "samples_budget": 0})
+    assert words.cost(one).startswith("1 sample used, ")
+    single = one.model_copy(update={"samples_budget": 1})
+    assert words.cost_of_run(reports.report_of(single)).startswith("Cost: 1 sample generated of ")
+    restarted = one.model_copy(update={"restarts": (Restart(samples=1, reason="it died", seconds=2),)})
+    assert "after 1 sample: it died" in words.restarted(restarted)
