@@ -96,6 +96,19 @@ ROUNDED = [0.0, 1.0, 1.0625, 1.1875, -3.3, 447.0, 500.0, -1e9, 0.001, 0.00097656
 EVERY_BYTE = {"codes": np.arange(256).reshape(1, 2, 128).tolist(), "scales": [[[127] * 8, [120] * 8]]}
 LAYER = layer()
 STATIC_FP8 = {**LAYER, "activation_scales": [0.01, 0.05]}
+HEADS, WIDTH, READ = 2, 32, 7
+
+
+def attention_of(kind: str) -> dict:
+    """A few tokens that read each other through a cache of this kind, with scales that leave FP8 coarse."""
+    random = np.random.default_rng(11)
+    tokens = {
+        name: (random.integers(-48, 49, (READ, HEADS, WIDTH)) / 16).tolist()
+        for name in ("query", "key", "value")
+    }
+    return {"do": "attention", **tokens, "scale": 0.2, "scales": [0.011, 0.9], "cache": kind}
+
+
 REQUESTS = {
     "every byte": {"do": "dequantize", **EVERY_BYTE},
     "scales": {"do": "dequantize", "codes": [[[0x22] * 48]], "scales": [[[126, 130, 1]]]},
@@ -104,6 +117,8 @@ REQUESTS = {
     "swap": {"do": "swap", "codes": [[[0x12, 0xF0, 0x77]]], "scales": [[[0]]]},
     "fp8": {"do": "round", "values": ROUNDED, "scale": 1.0},
     "fp8 by half": {"do": "round", "values": ROUNDED, "scale": 0.5},
+    "fp8 cache": attention_of("fp8"),
+    "other cache": attention_of("auto"),
     "bf16 experts": LAYER,
     "fp8 experts": STATIC_FP8,
 }
@@ -144,6 +159,31 @@ def test_swapped_nibbles_change_places_within_their_byte(answers: dict):
 def test_static_fp8_rounds_to_even_and_saturates(answers: dict, name: str, scale: float):
     assert answers[name] == [fp8(value, scale) for value in ROUNDED]
     assert answers[name][6:8] == [min(500.0, 448.0 * scale), -448.0 * scale]
+
+
+def attended(request: dict, *, rounded: bool) -> np.ndarray:
+    """What causal attention gives, (READ, HEADS, WIDTH); `rounded`: keys and values went through FP8."""
+    query, key, value = (np.array(request[name]) for name in ("query", "key", "value"))
+    if rounded:
+        key, value = (
+            np.vectorize(fp8)(tokens, scale)
+            for tokens, scale in zip((key, value), request["scales"], strict=True)
+        )
+    scores = request["scale"] * np.einsum("qhd,khd->hqk", query, key)
+    weights = np.exp(scores) * np.tri(READ)
+    return np.einsum("hqk,khd->qhd", weights / weights.sum(axis=2, keepdims=True), value)
+
+
+def test_an_fp8_cache_without_a_kernel_for_it_reads_what_fp8_holds(answers: dict):
+    request = REQUESTS["fp8 cache"]
+    want, unrounded = (attended(request, rounded=rounded) for rounded in (True, False))
+    assert np.abs(np.array(answers["fp8 cache"]) - want).max() < 0.02
+    assert np.abs(unrounded - want).max() > 0.1
+
+
+def test_a_cache_that_is_not_fp8_goes_its_usual_way(answers: dict):
+    want = attended(REQUESTS["other cache"], rounded=False)
+    assert np.abs(np.array(answers["other cache"]) - want).max() < 0.02
 
 
 def expected(layer: dict) -> np.ndarray:

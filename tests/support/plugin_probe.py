@@ -37,8 +37,8 @@ def answer(request: dict) -> object:
                 return round_through_fp8(
                     torch.tensor(request["values"]), torch.tensor(request["scale"])
                 ).tolist()
-            case "experts":
-                return experts(request)
+            case "experts" | "attention" as part:
+                return {"experts": experts, "attention": attention}[part](request)
             case "sabotaged":
                 return [sabotaged(request, name) for name in request["names"]]
     except ValueError as error:
@@ -51,6 +51,57 @@ def sabotaged(request: dict, name: str) -> object:
     """The same with a kernel that is broken in this way."""
     os.environ["GATE_SABOTAGE"] = name
     return experts(request)
+
+
+def attention(request: dict) -> object:
+    """A prefill through the stand-in for an FP8 KV cache; `scales` are those of keys and values."""
+    from gate_cpu_ocp_mx.kv_cache import Shadows
+    from vllm import _custom_ops as ops
+    from vllm.platforms import current_platform
+    from vllm.v1.attention.backends.cpu_attn import _get_attn_isa
+
+    current_platform.import_kernels()
+    shadows = Shadows()
+    query, key, value = (
+        torch.tensor(request[name], dtype=torch.bfloat16) for name in ("query", "key", "value")
+    )
+    length, heads, width = query.shape
+    block, kind, (k_scale, v_scale) = 32, request["cache"], request["scales"]
+    cache = torch.zeros(
+        2, heads, 2 * block, width, dtype=torch.uint8 if kind.startswith("fp8") else torch.bfloat16
+    )
+    key_cache, value_cache = cache.chunk(2, dim=2)
+    starts, lengths = torch.tensor([0, length], dtype=torch.int32), torch.tensor([length], dtype=torch.int32)
+    isa = _get_attn_isa(torch.bfloat16, block, width)
+    slots = torch.arange(block, block + length)
+    write = shadows.writing(ops.cpu_attn_reshape_and_cache)
+    write(
+        key, value, key_cache, value_cache, slots, isa, k_scale=k_scale, v_scale=v_scale, kv_cache_dtype=kind
+    )
+    plan = ops.cpu_attn_get_scheduler_metadata(
+        1, heads, heads, width, lengths, torch.bfloat16, starts, True, -1, isa, False
+    )
+    output = torch.full_like(query, float("nan"))
+    shadows.reading(ops.cpu_attention_with_kv_cache)(
+        query=query,
+        key_cache=key_cache,
+        value_cache=value_cache,
+        output=output,
+        query_start_loc=starts,
+        seq_lens=lengths,
+        scale=request["scale"],
+        causal=True,
+        alibi_slopes=None,
+        sliding_window=-1,
+        block_table=torch.tensor([[1]], dtype=torch.int32),
+        softcap=0.0,
+        scheduler_metadata=plan,
+        s_aux=None,
+        k_scale=k_scale,
+        v_scale=v_scale,
+        kv_cache_dtype=kind,
+    )
+    return output.float().tolist()
 
 
 def experts(request: dict) -> object:

@@ -3,7 +3,8 @@
 What it is: a vLLM general plugin that puts plain PyTorch experts in the place of the kernels of two
 MoE backends, EMULATION (W-MXFP4 with static per-tensor FP8 activations, or weight-only) and TRITON
 (weight-only: BF16 activations). vLLM itself still parses the quantization config, chooses the
-backend, falls back, loads weights and scales, routes tokens and writes its own log lines.
+backend, falls back, loads weights and scales, routes tokens and writes its own log lines. On a CPU without
+AVX-512 and AMX it also keeps the FP8 KV cache, for which vLLM has no kernel there (`kv_cache.py`).
 
 What it is not: a test of the AITER, CK or Triton kernels, of their speed, or of FP8 matrix units. A
 verdict reached on it says that config parsing, loading, scale handling, serving, scoring and the

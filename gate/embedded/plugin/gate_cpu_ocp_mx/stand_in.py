@@ -13,6 +13,7 @@ from vllm.model_executor.layers.quantization.quark import quark_moe
 
 from .attention import wrap_attention
 from .experts import CpuEmulationMxfp4Experts, CpuTritonMxfp4Experts
+from .kv_cache import needed, stand_in_for_fp8_cache
 from .sabotage import sabotage_of
 
 _STAND_INS = {
@@ -50,6 +51,8 @@ def stand_in() -> None:
             )
         )  # fmt: skip
 
+    if needed():
+        stand_in_for_fp8_cache()
     wrap_attention()
     kernels.stands_in = True  # type: ignore[attr-defined]  # a mark on a function, read above
     for module in (oracle, quark_moe):
