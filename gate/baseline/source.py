@@ -104,6 +104,8 @@ def _doubt(provenance: Mapping[str, str], git: Git, policy: Policy) -> str | Non
     commit, dirty = provenance.get("commit", ""), provenance.get("dirty")
     if dirty == "true":
         return "the checkout has changes that no commit holds"
+    if edits := provenance.get("engine_edits"):
+        return f"the engine's checkout has changes that no commit holds ({edits})"
     if dirty != "false" or not COMMIT.fullmatch(commit):
         return "git does not say which commit this is (no checkout, or none it trusts: safe.directory)"
     if commit == policy.accepted_head:

@@ -77,6 +77,9 @@ def engine(facts: Facts) -> Said:
     if commit is None:
         do = "build it from a checkout, so that reports can name the commit that was measured"
         return "warn", f"vLLM {version}, commit not known", do
+    if edits := found.versions.get("engine_edits"):
+        do = "commit them there: no baseline can be collected from an engine that no commit describes"
+        return "warn", f"vLLM {version}, commit {commit} with other changes ({edits})", do
     return "ok", f"vLLM {version}, commit {commit}"
 
 

@@ -7,6 +7,7 @@ library that does not answer is noted and leaves its facts out.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -44,6 +45,8 @@ def main() -> None:
         found[key] = first_version(names)
     found["importable"] = importlib.util.find_spec("vllm") is not None
     found["engine_commit"] = engine_commit(found["engine_version"])
+    found["engine_edits"] = engine_edits()
+    found["engine_build"] = engine_build()
     found["rocm"] = rocm_release()
     found["gpus"] = amd_gpus(found)
     torch_gpus = gpus_of_torch(found)
@@ -62,50 +65,99 @@ def first_version(names: tuple[str, ...]) -> str | None:
 
 
 def engine_commit(version: str | None) -> str | None:
-    """Return the commit the engine was built from.
+    """Return the commit the engine runs from.
 
-    Asked in this order: what its build noted, the address it was installed from (PEP 610), the checkout it
-    runs from, and the `+g<commit>` that a build between two releases has in its version.
+    An editable install runs what its checkout holds now, so there git is asked and nobody else: what its
+    build noted is the commit of that day. Elsewhere in this order: what the build noted, the address it was
+    installed from (PEP 610), and the `+g<commit>` that a build between two releases has in its version.
     """
+    if checkout := editable_checkout():
+        head = git(checkout, "rev-parse", "HEAD")
+        return head.decode().strip() if head else None
     return noted_commit() or installed_commit() or version_commit(version or "")
+
+
+def engine_edits() -> str | None:
+    """Return a digest of what an editable install's package holds that no commit does; None for nothing."""
+    checkout, package = editable_checkout(), package_folder()
+    if checkout is None or package is None:
+        return None
+    changed = git(checkout, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-textconv", "--", str(package))
+    added = git(checkout, "ls-files", "--others", "--exclude-standard", "-z", "--", str(package))
+    if changed is None or added is None:
+        return "unreadable"
+    files = [checkout / os.fsdecode(name) for name in added.split(b"\0") if name]
+    return digest(changed, files) if changed or files else None
+
+
+def engine_build() -> str | None:
+    """Return a digest of the compiled libraries of an editable install, which git ignores; None for none."""
+    package = package_folder() if editable_checkout() else None
+    libraries = sorted(package.rglob("*.so")) if package else []
+    return digest(b"", libraries) if libraries else None
+
+
+def digest(said: bytes, files: list[Path]) -> str:
+    """Return twelve hex digits over some bytes and over files with their names."""
+    whole = hashlib.blake2b(said, digest_size=6)
+    for file in files:
+        whole.update(os.fsencode(file.name))
+        with file.open("rb") as content:
+            while block := content.read(1 << 20):
+                whole.update(block)
+    return whole.hexdigest()
 
 
 def noted_commit() -> str | None:
     """Return what `vllm/_version.py` says, read and not imported."""
+    package = package_folder()
+    path = package / "_version.py" if package else None
+    text = path.read_text(encoding="utf-8") if path and path.is_file() else ""
+    found = re.search(r"\bcommit_id = ['\"]g?([0-9a-f]{7,40})['\"]", text)
+    return found.group(1) if found else None
+
+
+def package_folder() -> Path | None:
+    """Return where the package `vllm` lies."""
     spec = importlib.util.find_spec("vllm")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "_version.py"
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        if found := re.search(r"\bcommit_id = ['\"]g?([0-9a-f]{7,40})['\"]", text):
-            return found.group(1)
-    return None
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    return Path(folders[0]) if folders else None
 
 
 def installed_commit() -> str | None:
-    """Return the commit of a `pip install git+...`, or of the checkout behind a `pip install -e`."""
+    """Return the commit of a `pip install git+...`."""
+    commit: str | None = installed_from().get("vcs_info", {}).get("commit_id")
+    return commit
+
+
+def editable_checkout() -> Path | None:
+    """Return the git checkout behind a `pip install -e`."""
+    origin = installed_from()
+    if not origin.get("dir_info", {}).get("editable"):
+        return None
+    folder = Path(urllib.parse.unquote(urllib.parse.urlsplit(origin["url"]).path))
+    return folder if (folder / ".git").exists() else None
+
+
+def installed_from() -> Facts:
+    """Return what the installer noted of the engine's origin (PEP 610)."""
     try:
         text = importlib.metadata.distribution("vllm").read_text("direct_url.json")
     except importlib.metadata.PackageNotFoundError:
-        return None
-    if not text:
-        return None
-    origin: Facts = json.loads(text)
-    commit: str | None = origin.get("vcs_info", {}).get("commit_id")
-    if commit or not origin.get("dir_info", {}).get("editable"):
-        return commit
-    folder = urllib.parse.unquote(urllib.parse.urlsplit(origin["url"]).path)
+        return {}
+    return json.loads(text) if text else {}
+
+
+def git(checkout: Path, *words: str) -> bytes | None:
+    """Return what git prints, or None where it does not answer."""
+    command = ["git", "-C", str(checkout), *words]
     try:
         done = subprocess.run(
-            ["git", "-C", folder, "rev-parse", "HEAD"],  # noqa: S607 - the git on the engine's PATH
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=GIT_SECONDS,
-            check=False,
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None
 
 
 def version_commit(version: str) -> str | None:

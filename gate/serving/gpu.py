@@ -25,7 +25,10 @@ _ALWAYS: Final = (
     *("engine_version", "engine_commit", "torch", "rocm", "cuda", "triton", "aiter", "amd_quark"),
     *("driver", "gpus", "clocks", "host"),
 )
-_VERSIONS: Final = ("python", *engine_facts.PACKAGES, "engine_commit", "rocm", "hip", "cuda")
+_VERSIONS: Final = (
+    *("python", *engine_facts.PACKAGES, "engine_commit", "engine_edits", "engine_build"),
+    *("rocm", "hip", "cuda"),
+)
 _NVIDIA_FIELDS: Final = (
     *("compute_cap", "name", "driver_version", "memory.total", "memory.used"),
     *("clocks.max.sm", "clocks.max.memory", "power.limit"),

@@ -86,6 +86,12 @@ def test_an_accepted_head_excuses_no_changed_file(folder: Path) -> None:
     assert "the checkout has changes" in refusal(folder, Policy(accepted_head=head), dirty="true")
 
 
+def test_an_accepted_head_excuses_no_edited_engine(folder: Path) -> None:
+    head = commit(folder)
+    said = refusal(folder, Policy(accepted_head=head), engine_edits="1a2b3c4d5e6f")
+    assert "the engine's checkout has changes that no commit holds (1a2b3c4d5e6f)" in said
+
+
 def test_an_accepted_head_is_a_whole_commit(folder: Path) -> None:
     assert "--accepted-head '1a2b3c4' is not a commit id" in refusal(folder, Policy(accepted_head="1a2b3c4"))
 

@@ -91,6 +91,7 @@ def test_one_failure_is_enough_and_a_warning_is_not() -> None:
 CPU = replace(READY, arch="cpu", gpus=())
 BROKEN_ENGINE = EngineFacts("vllm", {}, problem="the engine's command 'vllm' is not found")
 NO_VLLM = EngineFacts("python", {"python": "3.12.3"}, importable=False)
+EDITED = EngineFacts("vllm", {**VERSIONS, "engine_edits": "1a2b3c4d5e6f"}, True)
 NO_COMMIT = EngineFacts("vllm", {"engine_version": "0.32.0"}, importable=True)
 OLD_HARMONY = EngineFacts("vllm", {"openai_harmony": "0.0.4"}, importable=True)
 NO_HARMONY = EngineFacts("vllm", {"engine_version": "0.32.0"}, importable=True)
@@ -104,6 +105,7 @@ O200K = Encodings("/enc", O200K_SHA256)
         ("engine", {"engine": BROKEN_ENGINE}, "fail", "'vllm' is not found"),
         ("engine", {"engine": NO_VLLM}, "fail", "the Python 3.12.3 behind python has no vllm"),
         ("engine", {"engine": NO_COMMIT}, "warn", "vLLM 0.32.0, commit not known"),
+        ("engine", {"engine": EDITED}, "warn", "commit 9a1c0c4 with other changes (1a2b3c4d5e6f)"),
         ("engine", {"image": IMAGE}, "ok", f"vLLM 0.32.0 in the image {IMAGE}, commit "),
         ("engine", {"image": IMAGE, "engine": BROKEN_ENGINE}, "fail", "not found"),
         ("engine", {"image": IMAGE, "engine": NO_VLLM}, "fail", f"behind {IMAGE} has no vllm"),

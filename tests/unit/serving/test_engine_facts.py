@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,14 +126,85 @@ def test_the_commit_of_an_install_from_git_is_known(tmp_path: Path) -> None:
     assert facts(tmp_path)["engine_commit"] == commit
 
 
-def test_the_commit_of_an_editable_checkout_is_asked_of_git(tmp_path: Path) -> None:
-    checkout = tmp_path / "a checkout"
-    git = ["git", "-C", str(checkout), "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    printed(["git", "init", "-q", str(checkout)])
-    printed([*git, "commit", "-q", "--allow-empty", "-m", "a kernel"])
-    head = printed([*git, "rev-parse", "HEAD"])
-    package(tmp_path, "0.32.0", {"url": checkout.as_uri(), "dir_info": {"editable": True}})
-    assert facts(tmp_path)["engine_commit"] == head
+class Checkout:
+    """An editable install of a vllm in a git repository, built when another commit was its head."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.site = folder / "a checkout", folder
+        self.package = self.folder / "vllm"
+        self.package.mkdir(parents=True)
+        (self.package / "kernel.py").write_text("slow")
+        (self.package / "__init__.py").write_text("")
+        (self.folder / ".gitignore").write_text("*.so\n_version.py\n__pycache__\n")
+        printed(["git", "init", "-q", str(self.folder)])
+        self.head = self.commit()
+        (self.package / "_version.py").write_text("__commit_id__ = commit_id = 'g9a1c0c4b7'\n")
+        metadata = folder / "vllm-0.32.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0\n")
+        origin = {"url": self.folder.as_uri(), "dir_info": {"editable": True}}
+        (metadata / "direct_url.json").write_text(json.dumps(origin))
+
+    def commit(self) -> str:
+        git = ["git", "-C", str(self.folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+        printed([*git, "add", "-A"])
+        printed([*git, "commit", "-q", "-m", "a kernel"])
+        return printed([*git, "rev-parse", "HEAD"])
+
+    def told(self, path: str = os.environ["PATH"]) -> tuple[str | None, str | None, str | None]:
+        """Its commit, edits and build."""
+        environ = {**os.environ, "PYTHONPATH": f"{self.folder}:{self.site}", "PATH": path}
+        found = json.loads(printed([sys.executable, "-c", SOURCE], env=environ).removeprefix("gate-facts:"))
+        return found["engine_commit"], found["engine_edits"], found["engine_build"]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path)
+
+
+def test_an_editable_checkout_is_what_git_says_now_and_not_what_its_build_noted(checkout: Checkout) -> None:
+    assert checkout.told() == (checkout.head, None, None)
+
+
+def test_edits_of_the_package_that_no_commit_holds_are_told_apart(checkout: Checkout) -> None:
+    (checkout.folder / "notes.txt").write_text("nothing that runs")
+    assert checkout.told()[1] is None
+    digests = []
+    for text in ("faster", "fastest"):
+        (checkout.package / "kernel.py").write_text(text)
+        digests.append(checkout.told()[1])
+    (checkout.package / "kernel.py").write_text("slow")  # as it was
+    for text in ("one", "two"):
+        (checkout.package / "new.py").write_text(text)
+        digests.append(checkout.told()[1])
+    assert len(set(digests)) == 4
+    assert None not in digests
+    assert checkout.told()[1] == digests[-1]
+    (checkout.folder / "notes.txt").unlink()
+    head = checkout.commit()
+    assert checkout.told() == (head, None, None)
+
+
+def test_libraries_that_were_compiled_again_are_told_apart(checkout: Checkout) -> None:
+    digests = []
+    for name, content in (("_C.so", b"1"), ("_C.so", b"2"), ("_moe_C.so", b"2")):
+        for old in checkout.package.glob("*.so"):
+            old.unlink()
+        (checkout.package / name).write_bytes(content)
+        digests.append(checkout.told()[2])
+    assert len(set(digests)) == 3
+    assert checkout.told()[:2] == (checkout.head, None)
+
+
+def test_an_editable_checkout_that_git_cannot_read_has_no_commit(checkout: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "no-git").mkdir()
+    assert checkout.told(path=str(tmp_path / "no-git")) == (None, "unreadable", None)
+
+
+def test_an_editable_install_without_its_history_is_what_its_build_noted(checkout: Checkout) -> None:
+    shutil.rmtree(checkout.folder / ".git")
+    assert checkout.told() == ("9a1c0c4b7", None, None)
 
 
 @pytest.mark.parametrize(
