@@ -113,7 +113,10 @@ def _decode_reader(tokens: int) -> Callable[[Any], Rows]:
         if not (isinstance(chosen, list) and isinstance(listed, list)):
             raise ReplyError("the reply has no log-probabilities")
         if not len(chosen) == len(listed) == tokens:
-            raise ReplyError(f"the reply has {len(chosen)} tokens, not the {tokens} that were asked for")
+            raise ReplyError(
+                f"the reply has {len(chosen)} tokens and {len(listed)} lists of the likeliest, "
+                f"not {tokens} of each"
+            )
         return _rows([(_id(token), _by_id(top)) for token, top in zip(chosen, listed, strict=True)])
 
     return read

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import pytest
 
 from gate.errors import EngineError
 from gate.evals.endpoints import ReplyError
 from gate.evals.task import Request
-from gate.numerics.ask import ask_prompts
-from gate.numerics.codec import TOP
+from gate.numerics.ask import ask_prompts, packed
+from gate.numerics.codec import TOP, unpack
 from gate.numerics.prompts import PromptSet
+from tests.support import probes
 
 PROMPTS = PromptSet.model_validate(
     {
@@ -66,9 +66,16 @@ async def test_every_prompt_is_asked_for_both_paths_in_token_ids():
         "prompt_logprobs": TOP,
         "max_tokens": 1,
     }
-    continued = client.asked[3].body
-    assert (continued["prompt"], continued["max_tokens"], continued["ignore_eos"]) == ([5, 6, 7], 3, True)
-    assert continued["return_tokens_as_token_ids"] is True
+    assert client.asked[3].body == {
+        "model": "m",
+        "prompt": [5, 6, 7],
+        "temperature": 0.0,
+        "add_special_tokens": False,
+        "logprobs": TOP,
+        "max_tokens": 3,
+        "ignore_eos": True,
+        "return_tokens_as_token_ids": True,
+    }
     assert len(client.asked) == 6
 
 
@@ -96,11 +103,21 @@ async def test_equals_are_ordered_by_id_whatever_the_engine_lists_first():
     assert said.decode[0].top_ids[0].tolist() == sorted(LISTED)
 
 
-async def test_what_is_no_number_is_kept_as_such():
-    odd = {f"token_id:{t}": lp for t, lp in LISTED.items()} | {"token_id:100": None}
+@pytest.mark.parametrize("number", [100, 110])
+async def test_what_is_no_number_is_kept_as_such_before_all_others(number):
+    odd = {f"token_id:{t}": lp for t, lp in LISTED.items()} | {f"token_id:{number}": None}
     client = Client(decode={"tokens": ["token_id:101"] * 3, "top_logprobs": [odd] * 3})
     said = await ask_prompts(client, PROMPTS, "m")
-    assert math.isnan(said.decode[0].top_logprobs[0, 0])
+    assert np.isnan(said.decode[0].top_logprobs).nonzero()[1].tolist() == [0, 0, 0]
+    assert said.decode[0].top_ids[0].tolist() == [number, *(t for t in LISTED if t != number)]
+
+
+async def test_what_is_stored_is_each_path_in_its_place_and_the_time_it_took():
+    said = await ask_prompts(Client(), PROMPTS, "m")
+    probe = packed(said, probes.fingerprint(), 1.2345)
+    assert [len(unpack(text, where="").token) for text in probe.prefill] == [2, 2, 2]
+    assert [len(unpack(text, where="").token) for text in probe.decode] == [3, 3, 3]
+    assert probe.seconds == 1.23
 
 
 def changed(**changes):
@@ -112,12 +129,20 @@ def changed(**changes):
     [
         ({"prefill": None}, "no log-probability for each token"),
         ({"prefill": [None, {}, {}]}, "no log-probability for each token"),
+        ({"prefill": prefill([5, 6, 7, 8, 9])}, "no log-probability for each token"),
         ({"prefill": [None, {}, {}, {}]}, "does not list its own token|lists 0 tokens"),
         ({"prefill": [None, None, None, None]}, "a position has no list"),
         ({"prefill": [None, *[{"8": {"logprob": "x"}}] * 3]}, "not a number"),
+        ({"prefill": [None, *[{"8": {"logprob": True}}] * 3]}, "not a number"),
         ({"prefill": [None, *[{"eight": {"logprob": 0.0}}] * 3]}, "not given by its id"),
+        ({"prefill": [None, *[{"\u00b2": {"logprob": 0.0}}] * 3]}, "not given by its id"),
         ({"decode": None}, "no log-probabilities"),
-        ({"decode": decode(2)}, "2 tokens, not the 3"),
+        ({"decode": changed(tokens=3)}, "no log-probabilities"),
+        ({"decode": changed(top_logprobs=None)}, "no log-probabilities"),
+        ({"decode": decode(2)}, "2 tokens and 2 lists of the likeliest, not 3 of each"),
+        ({"decode": changed(tokens=["token_id:100"] * 4)}, "4 tokens and 3 lists"),
+        ({"decode": changed(top_logprobs=decode(2)["top_logprobs"])}, "3 tokens and 2 lists"),
+        ({"decode": changed(tokens=[100] * 3)}, "not given by its id"),
         ({"decode": changed(tokens=["token_id:7"] * 3)}, "does not list its own token"),
         ({"decode": changed(tokens=["word"] * 3)}, "not given by its id"),
         ({"decode": changed(top_logprobs=[{"token_id:100": -1.0}] * 3)}, "lists 1 tokens, not 20"),
