@@ -89,6 +89,7 @@ def test_without_a_healthy_comparison_nothing_is_known_of_single_prompts():
 
 def test_a_single_prompt_or_comparison_has_no_tail():
     assert outliers([1.0], np.zeros((9, 1)), KL_FLOOR, 1.5) == (0, 1)
+    assert outliers([1.0, 1.0], np.zeros((9, 2)), KL_FLOOR, 1.5).times == 1
     assert outliers([1.0, 1.0], [[0.1, math.nan]], KL_FLOOR, 1.5).p_value == 1
 
 
@@ -117,6 +118,30 @@ def test_a_single_prompt_that_was_seen_far_out_in_a_healthy_run_widens_the_tail(
     tail_mean = math.log(51 / 2.5) / sum(1 / n for n in range(1, 17))
     by_hand = 16 * 16 / 160 * (1 + math.log(401 / 2.5) / (16 * tail_mean)) ** -16
     assert p_value(values, healthy) == pytest.approx(by_hand)
+
+
+def loud(prompts: int) -> np.ndarray:
+    """Five still comparisons (5, n), but for the first `prompts`: each is 50 floors loud in one of them."""
+    healthy = np.zeros((5, PROMPTS))
+    for prompt in range(prompts):
+        healthy[prompt % 5, prompt] = 50 * KL_FLOOR
+    return healthy
+
+
+def test_the_tail_of_as_many_loud_prompts_as_it_has_room_for_is_as_long_as_they_are_on_average():
+    values = np.zeros(PROMPTS)
+    values[-2:] = 1e6 * KL_FLOOR
+    tail_mean = math.log(51 / 2.5)
+    by_hand = 16 * 16 / 160 * (1 + math.log((1e6 + 1) / 2.5) / (16 * tail_mean)) ** -16
+    assert p_value(values, loud(16)) == pytest.approx(by_hand)
+
+
+def test_where_more_prompts_are_loud_than_the_tail_has_room_for_it_starts_at_what_they_are():
+    values = np.zeros(PROMPTS)
+    values[-2:] = 400 * KL_FLOOR
+    by_hand = 16 * 16 / 160 * (1 + math.log(401 / 51) / (16 * LEAST_EXCESS)) ** -16
+    assert p_value(values, loud(30)) == pytest.approx(by_hand)
+    assert p_value(np.zeros(PROMPTS), loud(30)) == 1
 
 
 def test_shapes_that_do_not_belong_together_are_refused():
