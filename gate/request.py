@@ -53,6 +53,7 @@ class RunRequest:
     address: str = "auto"
     store: str | None = None
     confirm_with: EngineChoice | None = None
+    probe: bool = True
 
 
 def select(request: RunRequest, there: There = here) -> tuple[tuple[CellSpec, ...], Found]:

@@ -121,6 +121,12 @@ def _planned(
     """Every cell, with the stream of the journal that it goes on from."""
     planned: list[CellJob] = []
     for spec in specs:
+        if not request.probe and spec.gate.probe.on_drift == "fail":
+            raise UsageError(
+                "--no-probe, and the config declares that a drift of the numerics fails",
+                where=str(spec.cell),
+                hint="leave --no-probe out: a cell that was not probed cannot pass",
+            )
         plan = plan_gate(
             spec,
             request.origins,
@@ -131,7 +137,8 @@ def _planned(
             provenance=provenance_of(spec, request, found),
             served=found.served(),
         )
-        plan = replace(plan, accept_unproven=request.accept_unproven)
+        probe = plan.probe if request.probe else None
+        plan = replace(plan, accept_unproven=request.accept_unproven, probe=probe)
         plan = resumed(plan, _journal(plan, outputs))
         launcher = launcher_for(plan, request.engine, request.origins.hf_home)
         earlier = ended_undecided(plan, outputs, _judge_of(plan, request))

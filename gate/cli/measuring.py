@@ -48,6 +48,9 @@ def run(
         str | None,
         typer.Option(metavar="URL", help="journals and records there too, for any node: file:// or s3://"),
     ] = None,
+    no_probe: Annotated[
+        bool, typer.Option("--no-probe", help="leave the stored numerics probe out: the score decides alone")
+    ] = False,
     as_json: AsJson = False,
     bisect: Annotated[
         bool, typer.Option("--bisect", help="for `git bisect run`: exit 0 good, 1 bad, 125 cannot tell")
@@ -61,6 +64,7 @@ def run(
     if bisect:
         judging = replace(judging, head_sha=commit_under_test(judging.head_sha, git_in(Path.cwd())))
     request = judging.request(paths, measuring, jobs=jobs, executor=executor, address=address, store=store)
+    request = replace(request, probe=not no_probe)
     report = run_cells(request, partial(progress, quiet=measuring.quiet or as_json))
     print_report(report, as_json=as_json)
     raise typer.Exit(exit_of_verdict(report.verdict) if bisect else report.exit_code)

@@ -180,3 +180,20 @@ def test_an_unknown_healthy_backend_is_refused(project: Project):
     done = probe(project, "--reason", "r", "--healthy", "tritn")
     assert done.code == 2
     assert "no config here has the cell cpu/stub/tritn" in done.err
+
+
+def test_without_its_probe_a_broken_engine_is_judged_by_its_score_alone(project: Project):
+    worse = project.engine("--accuracy", "0.1", "--drift", "8")
+    done = project.gate(["run"], "--no-probe", engine=worse)
+    (cell,) = json.loads((project.folder / "out/report.json").read_text())["cells"]
+    assert (done.code, cell["verdict"], cell["numerics"]) == (1, "regression", None), done.out
+    assert "numerics" not in done.out
+    assert project.check(project.folder / "out/records").code == 1
+
+
+def test_a_cell_whose_drift_fails_is_not_run_without_its_probe(project: Project):
+    project.write_config(gate={"margin": 0.1, "probe": {"on_drift": "fail"}})
+    done = project.gate(["run"], "--no-probe", engine=project.engine(*GOOD))
+    assert done.code == 2
+    assert "--no-probe, and the config declares that a drift of the numerics fails" in done.err
+    assert not (project.folder / "out/logs").exists()
