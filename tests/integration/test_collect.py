@@ -75,6 +75,21 @@ def test_what_was_stored_before_the_kill_is_neither_measured_nor_stored_again(pr
     assert "2 runs of 8 repeats count, homogeneous (p = " in done.out
 
 
+def test_a_collection_whose_engine_does_not_start_stores_nothing_and_goes_on_when_it_does(
+    project: Project,
+) -> None:
+    starts = str(project.folder / "starts")
+    engine = project.engine(*GOOD, "--exit", "7", "--once", starts, "--faulty-start", "1")
+    failed = project.gate(COLLECT, engine=engine)
+    assert failed.code == 4, failed.err
+    assert "cpu/stub/default: the engine exited with status 7" in failed.err
+    assert "run the cell again" in failed.err
+    assert not project.baseline.exists()
+    done = project.gate(COLLECT, engine=engine)
+    assert done.code == 0, done.err
+    assert len(stored(project)["runs"]) == 1
+
+
 def test_another_collection_over_an_interrupted_one_is_refused_naming_what_differs(project: Project) -> None:
     journal = project.folder / "out/run-1/journals/cpu__stub__default.jsonl"
     kill_in_the_middle(project, journal, engine=hanging(project))

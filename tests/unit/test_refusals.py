@@ -23,7 +23,7 @@ from gate.github import client
 from gate.importers import log
 from gate.model.cell import Cell
 from gate.numerics import store
-from gate.objects import Files
+from gate.objects import Files, objects_at
 from gate.outputs import Outputs
 from gate.reporting import fail_on_verdicts
 from gate.serving.confinement import Confinement
@@ -189,6 +189,21 @@ def test_a_record_of_another_node_that_finds_no_room_here(tmp_path: Path):
 def test_a_range_that_git_cannot_follow(answers: dict[str, str], said: str):
     with pytest.raises(UsageError, match=said):
         list(past.versions(lambda words: answers.get(words[0]), "A..B", ()))
+
+
+def test_a_store_whose_library_is_not_installed_names_the_extra():
+    with pytest.raises(UsageError, match=r"--store gcs:// needs a library that is not installed") as refused:
+        objects_at("gcs://bucket/gate")
+    assert "vllm-eval-gate[store]" in (refused.value.hint or "")
+
+
+def test_an_object_that_is_there_and_cannot_be_read_is_told_apart_from_one_that_is_not(tmp_path: Path):
+    objects = objects_at(f"local://{tmp_path}")
+    (tmp_path / "journals/1.jsonl").mkdir(parents=True)
+    with pytest.raises(StorageError, match="cannot be read") as failed:
+        objects.read(["journals/0.jsonl", "journals/1.jsonl"])
+    assert failed.value.where == f"{tmp_path}/journals/1.jsonl"
+    assert objects.read(["journals/0.jsonl"]) == {}
 
 
 def test_a_version_that_is_not_in_a_shallow_clone():
