@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,8 +135,12 @@ class EngineChoice:
         return sha256_of([self.command, self.image, sorted(self.env), found.identity()])[:16]
 
 
-def find_out(choice: EngineChoice) -> Found:
+def find_out(choice: EngineChoice, *, folders: Sequence[str] = ()) -> Found:
     """Ask the engine's own Python, inside its image where it has one, and the machine.
+
+    Args:
+        choice: which engine.
+        folders: of the image, which may hold harmony's encoding.
 
     Raises:
         UsageError: the engine's command does not exist, or a server contradicts what is declared of it.
@@ -149,18 +154,19 @@ def find_out(choice: EngineChoice) -> Found:
             )
         return Found(None, gpu.Machine((), (), (), None), introduce(choice.address))
     if choice.image:
-        return _find_out_image(choice, choice.image)
+        return _find_out_image(choice, choice.image, folders)
     python = gpu.engine_python(choice.argv())
     return Found(gpu.ask_engine(python, inherited(os.environ)), gpu.ask_machine())
 
 
-def _find_out_image(choice: EngineChoice, reference: str) -> Found:
+def _find_out_image(choice: EngineChoice, reference: str, folders: Sequence[str]) -> Found:
     machine, client = gpu.ask_machine(), client_environment(os.environ)
     confinement = choice.confinement(_accelerator_here(machine))
     image = image_of(reference, confinement.docker, client)
     confinement.check(os.environ.get("PATH"))
     visible = {name: os.environ[name] for name in VISIBLE if name in os.environ}
-    return Found(ask_image(image, confinement, client, visible=visible), machine, image=image)
+    asked = ask_image(image, confinement, client, visible=visible, folders=folders)
+    return Found(asked, machine, image=image)
 
 
 def launcher_for(plan: Plan, choice: EngineChoice, hf_home: Path | None) -> Launcher | RemoteServer:

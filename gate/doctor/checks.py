@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
 from gate.decide.words import count
-from gate.doctor.facts import MODELS, Facts
+from gate.doctor.facts import MODELS, Encodings, Facts
 from gate.errors import Exit
 
 Status = Literal["ok", "warn", "fail"]
@@ -238,11 +238,26 @@ def harmony(facts: Facts) -> Said:
         return "warn", "not known: the engine's Python did not answer", "see the line on the engine"
     if "openai_harmony" not in versions:
         return "fail", "the engine has neither oss-harmony nor openai-harmony", "install the engine whole"
-    if facts.encodings.sha256 == O200K_SHA256:
-        return "ok", f"o200k_base.tiktoken is in {facts.encodings.base}"
-    wrong = "is another file" if facts.encodings.sha256 else "is not there"
-    do = "put o200k_base.tiktoken into a folder and set TIKTOKEN_ENCODINGS_BASE to it: nothing is downloaded"
-    return "fail", f"openai-harmony needs o200k_base.tiktoken, which {wrong}", do
+    places = [_where(one) for one in facts.encodings]
+    for place, one in zip(places, facts.encodings, strict=True):
+        if one.sha256 != O200K_SHA256:
+            wrong = "is another file" if one.sha256 else "is not there"
+            return "fail", f"openai-harmony needs o200k_base.tiktoken, which {wrong}: {place}", _remedy(one)
+    return "ok", f"o200k_base.tiktoken is in {', '.join(places)}"
+
+
+def _where(one: Encodings) -> str:
+    if one.base is None:
+        return "TIKTOKEN_ENCODINGS_BASE is not set"
+    return f"{one.base} of the image" if one.in_image else one.base
+
+
+def _remedy(one: Encodings) -> str:
+    if one.in_image:
+        return (
+            "put it there, or set TIKTOKEN_ENCODINGS_BASE here and not in the config: that folder is mounted"
+        )
+    return "put it into a folder and set TIKTOKEN_ENCODINGS_BASE to that: nothing is downloaded"
 
 
 @check("ports")

@@ -75,10 +75,14 @@ class Docker(NamedTuple):
 
 
 class Encodings(NamedTuple):
-    """The file that older harmony packages read: where it should be, and its SHA-256 if it is there."""
+    """The file that older harmony packages read: where it should be, and its SHA-256 if it is there.
+
+    `base` is the folder that the engine is told, in its image where `in_image`; None where nothing names one.
+    """
 
     base: str | None
     sha256: str | None
+    in_image: bool = False
 
 
 class Moment(NamedTuple):
@@ -130,7 +134,7 @@ class Facts:
     disks: tuple[Disk, ...]
     models: tuple[ModelFacts, ...]
     datasets: tuple[DatasetFacts, ...]
-    encodings: Encodings
+    encodings: tuple[Encodings, ...]
     ports: tuple[int, int] | None
     port_problem: str | None
     docker: Docker | None

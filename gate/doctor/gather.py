@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -30,6 +29,7 @@ from gate.fingerprint import HUB_ID, model_revision
 from gate.model_cache import hub_folder, snapshot_of
 from gate.question_sets import asked_of, question_set
 from gate.serving import gpu
+from gate.serving.engine_facts import ENCODINGS_BASE, encoding_in
 from gate.serving.probe import free_port
 
 TOKENS: Final = ("GITHUB_TOKEN", "GH_TOKEN", "GITHUB_PAT", "GH_PAT")
@@ -71,7 +71,8 @@ def gather(request: DoctorRequest, environ: Mapping[str, str], root: Path = Path
         ConfigError, UsageError: a config is wrong.
     """
     specs = cells_of(request.paths, arch=request.arch, unknown_arch="any") if request.paths else ()
-    found, engine = _engine(request.engine)
+    named = [_named_encodings(spec, request.engine) for spec in specs] or [None]
+    found, engine = _engine(request.engine, tuple(dict.fromkeys(filter(None, named))))
     arch, arch_problem = _arch(request.arch, found)
     hub = hub_folder(request.hf_home, environ)
     memory = psutil.virtual_memory()
@@ -89,7 +90,7 @@ def gather(request: DoctorRequest, environ: Mapping[str, str], root: Path = Path
         disks=tuple(_disks({"results": request.out, told.MODELS: hub, "kernels": Path.home() / ".cache"})),
         models=tuple(_models(specs, request, hub)),
         datasets=tuple(_datasets(specs, request)),
-        encodings=_encodings(environ),
+        encodings=tuple(_encodings(named, request.engine, environ, found)),
         ports=_port_range(root / PORT_RANGE),
         port_problem=_port_problem(),
         docker=_docker(request.engine.image, environ) if request.engine.image else None,
@@ -103,9 +104,9 @@ def gather(request: DoctorRequest, environ: Mapping[str, str], root: Path = Path
     )
 
 
-def _engine(choice: EngineChoice) -> tuple[Found, told.EngineFacts]:
+def _engine(choice: EngineChoice, folders: Sequence[str]) -> tuple[Found, told.EngineFacts]:
     try:
-        found = find_out(choice)
+        found = find_out(choice, folders=folders)
     except GateError as error:
         machine = Found(None, gpu.ask_machine())
         return machine, told.EngineFacts(choice.command, {}, problem=error.message, do=error.hint or "")
@@ -191,12 +192,27 @@ def _datasets(specs: Sequence[CellSpec], request: DoctorRequest) -> Iterator[tol
             yield told.DatasetFacts(spec.task.name, len(task.questions))
 
 
-def _encodings(environ: Mapping[str, str]) -> told.Encodings:
-    base = environ.get("TIKTOKEN_ENCODINGS_BASE")
-    file = Path(base or "") / "o200k_base.tiktoken"
-    if not base or not file.is_file():
-        return told.Encodings(base, None)
-    return told.Encodings(base, hashlib.sha256(file.read_bytes()).hexdigest())
+def _named_encodings(spec: CellSpec, choice: EngineChoice) -> str | None:
+    """The folder that the cell's own variables name; it is one of the image, where there is one."""
+    return {**spec.env, **choice.environment()}.get(ENCODINGS_BASE)
+
+
+def _encodings(
+    named: Sequence[str | None], choice: EngineChoice, environ: Mapping[str, str], found: Found
+) -> Iterator[told.Encodings]:
+    """What each cell's engine will be told: by the cell, else by this machine, else by its image."""
+    here = environ.get(ENCODINGS_BASE)
+    for base in dict.fromkeys(named):
+        if choice.image is None:
+            folder = here if base is None else base
+            yield told.Encodings(folder, encoding_in(folder) if folder else None)
+        elif base is None and here and Path(here).is_dir():
+            yield told.Encodings(here, encoding_in(here))
+        else:
+            inside = found.engine
+            folder = base if base is not None or inside is None else inside.encodings_base
+            known = inside.encodings if inside else {}
+            yield told.Encodings(folder, known.get(folder or ""), in_image=folder is not None)
 
 
 def _port_range(path: Path) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from typing import Final
 
 from gate.errors import UsageError
 from gate.serving.confinement import Confinement, client_environment
+from gate.serving.engine_facts import ENCODINGS_BASE
 from gate.serving.environment import engine_environment
 from gate.serving.launch import check_model, check_server_args, serve_arguments
 from gate.serving.probe import Endpoint
@@ -25,7 +26,7 @@ _SOCKET_FOLDER_INSIDE: Final = "/gate"
 _LONGEST_ROOT: Final = 80
 _MODEL_INSIDE: Final = "/model"
 _HF_INSIDE: Final = "/hf"
-_ENCODINGS: Final = "TIKTOKEN_ENCODINGS_BASE"  # where openai-harmony finds its encoding without a network
+_ENCODINGS: Final = ENCODINGS_BASE  # where openai-harmony finds its encoding without a network
 _ENCODINGS_INSIDE: Final = "/encodings"
 # Belongs to the machine or to the client, not to the engine in the image.
 _NOT_INSIDE: Final = frozenset(

@@ -36,6 +36,8 @@ PACKAGES = {
     "openai_harmony": ("openai-harmony",),
 }
 GIT_SECONDS = 20
+ENCODINGS_BASE = "TIKTOKEN_ENCODINGS_BASE"
+ENCODING = "o200k_base.tiktoken"
 
 
 def main() -> None:
@@ -51,7 +53,18 @@ def main() -> None:
     found["gpus"] = amd_gpus(found)
     torch_gpus = gpus_of_torch(found)
     found["gpus"] = found["gpus"] or torch_gpus
+    found["encodings_base"] = os.environ.get(ENCODINGS_BASE)
+    folders = [*sys.argv[1:], *filter(None, [found["encodings_base"]])]
+    found["encodings"] = {folder: encoding_in(folder) for folder in folders}
     print("gate-facts:" + json.dumps(found))
+
+
+def encoding_in(folder: str) -> str | None:
+    """Return the SHA-256 of harmony's encoding in a folder; None where it is not there."""
+    try:
+        return hashlib.sha256((Path(folder) / ENCODING).read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def first_version(names: tuple[str, ...]) -> str | None:

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from gate.errors import EngineError
@@ -73,7 +74,9 @@ class Machine(NamedTuple):
 class Engine(NamedTuple):
     """What `engine_facts.py` found in the engine's Python: GPUs as it sees them, and versions.
 
-    `importable` says whether that Python finds vLLM at all.
+    `importable` says whether that Python finds vLLM at all. `encodings` has of each folder that was asked
+    about, and of the one that its own variable names (`encodings_base`), the SHA-256 of harmony's encoding
+    in it, None where there is none.
     """
 
     gpus: tuple[Gpu, ...]
@@ -81,6 +84,8 @@ class Engine(NamedTuple):
     versions: Mapping[str, str]
     importable: bool = True
     processes: tuple[GpuProcess, ...] = ()
+    encodings_base: str | None = None
+    encodings: Mapping[str, str | None] = MappingProxyType({})
 
 
 def detect_arch(engine: Engine | None, machine: Machine) -> str:
@@ -149,7 +154,11 @@ def identity(engine: Engine | None, machine: Machine) -> dict[str, str]:
 
 
 def ask_engine(
-    python: Sequence[str], environment: Mapping[str, str], *, option: str = "--engine-command"
+    python: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    option: str = "--engine-command",
+    folders: Sequence[str] = (),
 ) -> Engine:
     """Run `engine_facts.py` in the engine's Python.
 
@@ -157,13 +166,14 @@ def ask_engine(
         python: command prefix that runs Python where the engine lives.
         environment: the engine's.
         option: where the user says which engine that is.
+        folders: where it lives, which may hold harmony's encoding.
 
     Raises:
         EngineError: it cannot be run or answers nothing.
     """
     try:
         done = subprocess.run(
-            [*python, "-c", Path(engine_facts.__file__).read_text(encoding="utf-8")],
+            [*python, "-c", Path(engine_facts.__file__).read_text(encoding="utf-8"), *folders],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -196,6 +206,8 @@ def read_answer(found: Mapping[str, Any]) -> Engine:
         versions={name: value for name, value in versions.items() if value != UNKNOWN},
         importable=bool(found.get("importable")),
         processes=tuple(GpuProcess(*process) for process in found.get("processes") or ()),
+        encodings_base=found.get("encodings_base"),
+        encodings=found.get("encodings") or {},
     )
 
 

@@ -67,7 +67,12 @@ def image_of(reference: str, docker: Sequence[str], environment: Mapping[str, st
 
 
 def ask_image(
-    image: Image, confinement: Confinement, environment: Mapping[str, str], *, visible: Mapping[str, str]
+    image: Image,
+    confinement: Confinement,
+    environment: Mapping[str, str],
+    *,
+    visible: Mapping[str, str],
+    folders: Sequence[str] = (),
 ) -> gpu.Engine:
     """What the engine's Python inside the image says of itself, in a container shut in as it will serve.
 
@@ -76,6 +81,7 @@ def ask_image(
         confinement: what shuts the container in.
         environment: the client's.
         visible: variables that say which GPUs are ours.
+        folders: of the image, which may hold harmony's encoding.
 
     Raises:
         EngineError: it has no `python3`, or that answers nothing.
@@ -88,7 +94,7 @@ def ask_image(
         *("--entrypoint", "python3", image.reference),
     ]
     try:
-        return gpu.ask_engine(asked, {**environment, **inside}, option="--engine-image")
+        return gpu.ask_engine(asked, {**environment, **inside}, option="--engine-image", folders=folders)
     except EngineError:
         _run(confinement.remove(name), environment, ASK_SECONDS)
         raise

@@ -52,7 +52,7 @@ READY = Facts(
     disks=(Disk("results", Path("/out"), 90 * GIB), Disk("models", Path("/hf"), 900 * GIB)),
     models=(MODEL,),
     datasets=(DatasetFacts("gpqa_diamond", 198),),
-    encodings=Encodings(None, None),
+    encodings=(Encodings(None, None),),
     ports=(32768, 60999),
     port_problem=None,
     docker=None,
@@ -97,6 +97,7 @@ OLD_HARMONY = EngineFacts("vllm", {"openai_harmony": "0.0.4"}, importable=True)
 NO_HARMONY = EngineFacts("vllm", {"engine_version": "0.32.0"}, importable=True)
 GPT_OSS = MODEL._replace(is_harmony=True)
 O200K = Encodings("/enc", O200K_SHA256)
+NOT_IN_IMAGE = Encodings("/opt/enc", None, in_image=True)
 
 
 @pytest.mark.parametrize(
@@ -151,11 +152,22 @@ O200K = Encodings("/enc", O200K_SHA256)
         ("hf token", {"hf_token": True}, "warn", "HF_TOKEN is set here"),
         ("data sets", {"datasets": (DatasetFacts("gsm8k", problem="altered"),)}, "fail", "gsm8k: altered"),
         ("harmony", {"models": (GPT_OSS,)}, "ok", "oss-harmony 0.0.11 carries"),
-        ("harmony", {"models": (GPT_OSS,), "engine": OLD_HARMONY, "encodings": O200K}, "ok", "is in /enc"),
-        ("harmony", {"models": (GPT_OSS,), "engine": OLD_HARMONY}, "fail", "which is not there"),
+        ("harmony", {"models": (GPT_OSS,), "engine": OLD_HARMONY, "encodings": (O200K,)}, "ok", "is in /enc"),
         (
             "harmony",
-            {"models": (GPT_OSS,), "engine": OLD_HARMONY, "encodings": Encodings("/enc", "0" * 64)},
+            {"models": (GPT_OSS,), "engine": OLD_HARMONY},
+            "fail",
+            "TIKTOKEN_ENCODINGS_BASE is not set",
+        ),
+        (
+            "harmony",
+            {"models": (GPT_OSS,), "engine": OLD_HARMONY, "encodings": (O200K, NOT_IN_IMAGE)},
+            "fail",
+            "which is not there: /opt/enc of the image",
+        ),
+        (
+            "harmony",
+            {"models": (GPT_OSS,), "engine": OLD_HARMONY, "encodings": (Encodings("/enc", "0" * 64),)},
             "fail",
             "which is another file",
         ),

@@ -161,13 +161,15 @@ def test_the_port_range_is_the_kernels(folder: Path) -> None:
     assert (facts.ports, facts.port_problem) == ((32768, 60999), None)
 
 
+RANKS = hashlib.sha256(b"ranks").hexdigest()
+
+
 def test_the_encoding_is_known_by_its_bytes(folder: Path) -> None:
-    assert gathered(folder).encodings == Encodings(None, None)
+    assert gathered(folder).encodings == (Encodings(None, None),)
     base = {"TIKTOKEN_ENCODINGS_BASE": str(folder)}
-    assert gathered(folder, base).encodings == Encodings(str(folder), None)
+    assert gathered(folder, base).encodings == (Encodings(str(folder), None),)
     (folder / "o200k_base.tiktoken").write_bytes(b"ranks")
-    found = gathered(folder, base).encodings
-    assert found == Encodings(str(folder), hashlib.sha256(b"ranks").hexdigest())
+    assert gathered(folder, base).encodings == (Encodings(str(folder), RANKS),)
 
 
 def test_an_encoding_in_the_working_folder_is_not_where_the_engine_looks(
@@ -175,8 +177,51 @@ def test_an_encoding_in_the_working_folder_is_not_where_the_engine_looks(
 ) -> None:
     (folder / "o200k_base.tiktoken").write_bytes(b"ranks")
     monkeypatch.chdir(folder)
-    assert gathered(folder).encodings == Encodings(None, None)
-    assert gathered(folder, {"TIKTOKEN_ENCODINGS_BASE": ""}).encodings.sha256 is None
+    assert gathered(folder).encodings == (Encodings(None, None),)
+    (empty,) = gathered(folder, {"TIKTOKEN_ENCODINGS_BASE": ""}).encodings
+    assert empty.sha256 is None
+
+
+def name_encodings(folder: Path, base: Path) -> None:
+    with (folder / "tiny.yaml").open("a") as config:
+        config.write(f"env: {{TIKTOKEN_ENCODINGS_BASE: {base}}}\n")
+
+
+def test_a_config_that_names_the_encodings_folder_wins_over_the_machine(folder: Path) -> None:
+    (folder / "o200k_base.tiktoken").write_bytes(b"ranks")
+    name_encodings(folder, folder)
+    facts = gathered(folder, {"TIKTOKEN_ENCODINGS_BASE": str(folder / "elsewhere")})
+    assert facts.encodings == (Encodings(str(folder), RANKS),)
+
+
+def client_of_an_image(folder: Path, own: str) -> EngineChoice:
+    """A container engine's client whose image is this machine, with a variable of its own."""
+    client = folder / "client"
+    client.write_text(
+        f"#!{sys.executable}\nimport os, sys\nwords = sys.argv[1:]\n"
+        'if words[0] == "image":\n    print(\'[{"Id": "sha256:0"}]\')\n'
+        'elif words[0] == "run":\n'
+        f'    os.environ["TIKTOKEN_ENCODINGS_BASE"] = {own!r}\n'
+        "    os.execv(sys.executable, [sys.executable, *words[words.index('vllm:1') + 1 :]])\n"
+    )
+    client.chmod(0o755)
+    return EngineChoice(image="vllm:1", container_cli=str(client), container_user="1000:1000")
+
+
+def test_an_image_is_asked_for_the_encodings_that_its_engine_will_read(folder: Path) -> None:
+    inside = folder / "of the image"
+    inside.mkdir()
+    (inside / "o200k_base.tiktoken").write_bytes(b"ranks")
+    image = client_of_an_image(folder, str(inside))
+    assert gathered(folder, engine=image).encodings == (Encodings(str(inside), RANKS, in_image=True),)
+    gone = {"TIKTOKEN_ENCODINGS_BASE": str(folder / "gone")}  # not mounted: it is no folder of this machine
+    assert gathered(folder, gone, engine=image).encodings[0].in_image
+    mounted = {"TIKTOKEN_ENCODINGS_BASE": str(folder)}
+    assert gathered(folder, mounted, engine=image).encodings == (Encodings(str(folder), None),)
+    empty = folder / "named"
+    name_encodings(folder, empty)
+    named = gathered(folder, mounted, engine=image).encodings
+    assert named == (Encodings(str(empty), None, in_image=True),)
 
 
 def tool(folder: Path, name: str, script: str) -> dict[str, str]:
