@@ -19,7 +19,7 @@ ENGINE_FLAGS := --engine-command $(ENGINE_VENV)/bin/vllm --model $(TINY_MODEL) -
 	--arch cpu --head-sha $(DEMO_COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-all demo-regression test check unit integration end-to-end lint types covered soak selftest compare setup engine browser lock docs dist clean
+.PHONY: help demo demo-all demo-probe demo-regression test check unit integration end-to-end lint types covered soak selftest compare setup engine probe browser lock docs dist clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed 's/:.*  ## /\t/' | expand -t 18
@@ -32,10 +32,16 @@ demo-all: engine  ## every tiny cell
 	rm -rf $(OUT)/demo-all
 	$(BIN)/gate run configs/models-cpu.txt $(ENGINE_FLAGS) --out $(OUT)/demo-all
 
+# The score alone: the probe would end it before the first question, which is demo-probe.
 demo-regression: engine  ## the same checkpoint through a broken kernel: ends red, exit 1
 	rm -rf $(OUT)/demo-regression
 	$(BIN)/gate run $(TINY) --backend emulation $(ENGINE_FLAGS) \
-		--engine-env GATE_SABOTAGE=swap_nibbles --out $(OUT)/demo-regression
+		--engine-env GATE_SABOTAGE=swap_nibbles --no-probe --out $(OUT)/demo-regression
+
+demo-probe: probe  ## the same broken kernel, stopped by the numerics probe before the first question: exit 4
+	rm -rf $(OUT)/demo-probe
+	$(BIN)/gate run $(TINY) --backend emulation $(ENGINE_FLAGS) \
+		--engine-env GATE_SABOTAGE=swap_nibbles --out $(OUT)/demo-probe
 
 # The two long stages wait for engines more than they work, so they go side by side. (What they start may be make
 # again, which must not look for this one's job server.)
@@ -103,6 +109,10 @@ $(VENV)/.installed: requirements/dev.txt pyproject.toml
 
 engine: setup  ## the real vLLM for CPU in .venv-engine, the tiny checkpoint
 	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA)
+
+# After `engine`, never beside it: both bring .venv-engine up to date.
+probe: engine  ## the numerics probe of this machine's kind of CPU, beside the baseline
+	$(BIN)/python -m gate.embedded.install $(ENGINE_VENV) --model $(TINY_MODEL) --dataset $(TINY_DATA) --probe $(TINY)
 
 browser: $(BROWSER)/.installed  ## the Chromium that the pages are tested in; needs no root
 

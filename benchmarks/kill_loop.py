@@ -98,6 +98,7 @@ class Watched:
                 *("--model", str(ROOT / ".cache/tiny-gpt-oss-w4a8")),
                 *("--dataset-path", str(ROOT / ".cache/tiny-questions.csv")),
                 *("--baselines", str(ROOT / "baselines"), "--head-sha", COMMIT, "--out", str(out)),
+                "--no-probe",
             ],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,

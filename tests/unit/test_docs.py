@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,22 @@ def test_every_command_in_the_docs_is_run_by_a_test_that_exists():
 def test_make_test_is_what_ci_runs():
     assert "run: make test\n" in (ROOT / ".github/workflows/ci.yml").read_text()
     assert (ROOT / ".ci").is_dir()
+
+
+def commands_of(target: str) -> str:
+    """What make would run for a target."""
+    clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")}
+    command = ["make", "--dry-run", "--directory", str(ROOT), target]
+    done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_one_demo_shows_the_score_of_a_broken_kernel_and_one_what_the_probe_of_this_machine_does_to_it():
+    score, probe = commands_of("demo-regression"), commands_of("demo-probe")
+    assert ("--no-probe" in score, "--probe configs/" in score) == (True, False)
+    assert ("--no-probe" in probe, "--probe configs/tiny-gpt-oss-w4a8.yaml" in probe) == (False, True)
+    assert all("GATE_SABOTAGE=swap_nibbles" in said for said in (score, probe))
 
 
 def test_every_config_path_that_the_docs_name_exists():
