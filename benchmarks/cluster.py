@@ -49,8 +49,8 @@ KINDS = ("node", "worker", "driver", "head")
 PAUSE = (0.1, 0.3)
 """Seconds a cell, and those of ten cells at least, between two kills, drawn evenly.
 
-A run that goes on starts the engine of every cell again, of the decided ones too: in a shorter life it would
-get no further than the one before.
+A run that goes on reads the journals of all cells before it starts the engines of those that are not decided:
+in a shorter life it would get no further than the one before.
 """
 
 

@@ -21,6 +21,11 @@ class BaseBuild(NamedTuple):
     plan: Plan
     launcher: Launcher | RemoteServer
 
+    def asked_for(self, record: RunRecord) -> bool:
+        """Whether the record has this confirmation already."""
+        fresh = record.confirmation
+        return fresh is not None and fresh.failure is None and fresh.sequence == self.plan.sequence
+
 
 async def confirm(base: BaseBuild, ask: Ask, outputs: Outputs, progress: Progress) -> Confirmation:
     """Measure the base build; what goes wrong there is told in the confirmation, never raised.
@@ -40,4 +45,5 @@ async def confirm(base: BaseBuild, ask: Ask, outputs: Outputs, progress: Progres
         provenance=record.provenance,
         seconds=record.seconds,
         failure=record.failure,
+        sequence=record.sequence,
     )

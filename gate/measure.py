@@ -294,6 +294,7 @@ def _record(
         anchor=reference.anchor.runs if reference and reference.anchor else (),
         question_order_seed=plan.stream,
         stream=plan.stream,
+        sequence=plan.sequence,
         fingerprint=plan.fingerprint,
         provenance={**plan.provenance, **restarted},
         evidence=asked.evidence,

@@ -15,7 +15,7 @@ from gate.errors import UsageError
 from gate.evals.load import load_task
 from gate.evals.parts import Parts, open_journal, stored_key
 from gate.evals.task import Task
-from gate.fingerprint import fingerprint_of, model_revision
+from gate.fingerprint import fingerprint_of, gate_version, model_revision
 from gate.model.baseline import Reference
 from gate.model.canonical import sha256_of
 from gate.model.fingerprint import Fingerprint
@@ -95,6 +95,11 @@ class Plan:
             "margin": self.margin,
             "tolerated_loss": self.tolerated_loss,
         }
+
+    @property
+    def sequence(self) -> str:
+        """The sequence, and the version of the gate that measures it, in one word of 64 hex digits."""
+        return sha256_of({**self.sequence_key, "gate": gate_version()})
 
 
 @dataclass(frozen=True)

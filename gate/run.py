@@ -26,6 +26,7 @@ from gate.evals.asking import Client, Manner
 from gate.evals.parts import Parts, open_journal
 from gate.executors import Executor, Here, Place, check_executor, executor_for, visibility_variables
 from gate.executors.ray import Cluster, OnRay, connected
+from gate.fingerprint import UNKNOWN
 from gate.measure import RESTARTS, Engine, failure_of, measure, unmeasured
 from gate.model.record import Failure, RunRecord
 from gate.model.result import CellResult, GateReport, Verdict
@@ -35,7 +36,7 @@ from gate.plan import Plan, plan_confirmation, plan_gate, resumed
 from gate.report.progress import Kept, Progress
 from gate.reporting import assemble, fail_on_verdicts, write_report
 from gate.request import RunRequest, here, provenance_of, select
-from gate.rerun import NOT_EXTENDED, ended_undecided
+from gate.rerun import NOT_EXTENDED, standing
 from gate.serving.launch import Launcher
 from gate.serving.remote import RemoteServer
 from gate.serving.signals import cancelled_by_signals
@@ -65,6 +66,11 @@ class CellJob(NamedTuple):
     def gpus(self) -> int:
         """GPUs of its engine."""
         return 0 if self.plan.spec.cell.arch == "cpu" else self.plan.spec.gpus
+
+    @property
+    def stands(self) -> bool:
+        """Whether its record is there, and nothing is left to ask."""
+        return self.earlier is not None and self.base is None
 
     @property
     def launchers(self) -> tuple[Launcher | RemoteServer, ...]:
@@ -105,7 +111,7 @@ def _run_cells(request: RunRequest, watch: Callable[[], Progress]) -> GateReport
         executor = executor_of(request, specs, found, cluster)
         planned = _planned(request, specs, found, base, outputs)
         executor.check(planned)
-        outputs.forget(spec.cell for spec in specs)
+        outputs.forget(job.plan.spec.cell for job in planned if job.earlier is None)
         progress.planned([spec.cell for spec in specs])
         try:
             return asyncio.run(
@@ -141,8 +147,8 @@ def _planned(
         plan = replace(plan, accept_unproven=request.accept_unproven, probe=probe)
         plan = resumed(plan, _journal(plan, outputs))
         launcher = launcher_for(plan, request.engine, request.origins.hf_home)
-        earlier = ended_undecided(plan, outputs, _judge_of(plan, request))
-        planned.append(CellJob(plan, launcher, _base_of(plan, request, base), earlier))
+        earlier = standing(plan, outputs, _judge_of(plan, request))
+        planned.append(CellJob(plan, launcher, _base_of(plan, request, base, earlier), earlier))
     return planned
 
 
@@ -158,14 +164,20 @@ def _judge_of(plan: Plan, request: RunRequest) -> partial[CellResult]:
     )
 
 
-def _base_of(plan: Plan, request: RunRequest, found: Found | None) -> BaseBuild | None:
-    """How a regression of `plan` would be confirmed, where that was asked for."""
+def _base_of(
+    plan: Plan, request: RunRequest, found: Found | None, earlier: RunRecord | None
+) -> BaseBuild | None:
+    """How a regression of `plan` would be confirmed, where that was asked for and is not done already."""
     choice = request.confirm_with
     if choice is None or found is None or plan.fingerprint.temperature == 0:  # greedy answers do not repeat
         return None
     where = provenance_of(plan.spec, replace(request, engine=choice), found)
     base = plan_confirmation(plan, engine=choice.identity(found), provenance=where)
-    return BaseBuild(base, launcher_for(base, choice, request.origins.hf_home))
+    made = BaseBuild(base, launcher_for(base, choice, request.origins.hf_home))
+    if earlier is None:
+        return made
+    done = made.asked_for(earlier) or _judge_of(plan, request)(earlier).verdict is not Verdict.REGRESSION
+    return None if done else made
 
 
 def executor_of(
@@ -205,9 +217,13 @@ async def _measure_and_report(
             watch = progress if one_at_a_time else progress.apart()
             return await _measure_cell(job, place, request, outputs, watch, received=received)
 
-        results = await executor.run(planned, measure_one)
+        # A cell that needs no engine waits for no place.
+        taken = {job.name: await measure_one(job, HERE) for job in planned if job.stands}
+        asked = [job for job in planned if job.name not in taken]
+        measured = await executor.run(asked, measure_one)
+        found = taken | {job.name: result for job, result in zip(asked, measured, strict=True)}
         report = assemble(
-            results,
+            [found[job.name] for job in planned],
             fail_on=fail_on,
             commit=request.heads.head_sha or None,
             family_size=planned[0].plan.family_size,
@@ -244,12 +260,13 @@ async def _measure_cell(
     progress.cell_started(
         plan.spec.cell, plan.max_repeats * len(plan.task.questions) if plan.comparable else 0
     )
-    if received:
+    if job.earlier is not None:
+        record = job.earlier
+        progress.cell_taken()
+    elif received:
         record = unmeasured(plan, Failure(kind="cancelled", message="cancelled before it started"))
     elif not plan.comparable:
         record = unmeasured(plan)
-    elif job.earlier is not None:
-        record = job.earlier
     else:
         record = await measure_plan(
             plan,
@@ -292,8 +309,10 @@ async def _measure_cell(
             progress.engine_line(f"gate: WARNING the confirmation is lost: {error.located}")
     stored = plan.probe.baseline if plan.probe else None
     result = decide(record, probe_baseline=stored)
-    if record is job.earlier:
-        result = result.model_copy(update={"notes": (*result.notes, NOT_EXTENDED)})
+    if job.earlier is not None:
+        notes = (NOT_EXTENDED,) if result.verdict is Verdict.INCONCLUSIVE and record is job.earlier else ()
+        date = job.earlier.provenance.get("date", UNKNOWN)
+        result = result.model_copy(update={"notes": (*result.notes, *notes), "from_record": date})
     progress.cell_finished(result)
     return result
 

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -81,6 +81,17 @@ def stored_key(where: Path | Parts) -> Mapping[str, Any] | None:
     return None if data is None else header_key(data.partition(b"\n")[2].partition(b"\n")[0])
 
 
+def stored_samples(where: Path | Parts, key: Mapping[str, Any]) -> Mapping[tuple[str, int], Sample]:
+    """The samples of the journal there, by (question, repeat), without becoming its writer.
+
+    Raises:
+        RecordError: it belongs to another sequence, or contradicts itself.
+        StorageError: the store cannot be used.
+    """
+    content = where.read_bytes() if isinstance(where, Path) else _content(where, where.numbers())
+    return read_lines(content[: content.rfind(b"\n") + 1], str(where), key)
+
+
 class PartsJournal(Journal):
     """An open journal whose lines are collected and written as parts, by a thread of its own."""
 
@@ -108,13 +119,7 @@ class PartsJournal(Journal):
         """
         _refuse_while_owned(parts)
         names = parts.numbers()
-        if names != [parts.part(number) for number in range(1, len(names) + 1)]:
-            raise RecordError(
-                "parts are missing", where=str(parts), hint="remove them all to ask the cell anew"
-            )
-        found = parts.objects.read(names)
-        content = b"".join(found[name].partition(b"\n")[2] for name in names)
-        samples = read_lines(content, str(parts), key)
+        samples = read_lines(_content(parts, names), str(parts), key)
         journal = cls(parts, samples, len(names), uuid.uuid4().hex)
         journal._create(b"" if names else canonical_json(header(key)).encode() + b"\n")
         journal._thread.start()
@@ -185,6 +190,14 @@ class PartsJournal(Journal):
     def _raise(self) -> None:
         if self._failed is not None:
             raise self._failed
+
+
+def _content(parts: Parts, names: Sequence[str]) -> bytes:
+    """The journal's lines; raises RecordError where a part is missing."""
+    found = parts.objects.read(names)
+    if names != [parts.part(number) for number in range(1, len(names) + 1)] or len(found) < len(names):
+        raise RecordError("parts are missing", where=str(parts), hint="remove them all to ask the cell anew")
+    return b"".join(found[name].partition(b"\n")[2] for name in names)
 
 
 def _owner(writer: str) -> dict[str, Any]:

@@ -45,7 +45,8 @@ class Confirmation(Frozen):
     """Fresh repeats of the base build on the same machine, asked after a regression; never in the store.
 
     Shapes: `outcomes` one string a repeat, each of length Q in the order of the record's questions, every
-    one asked; empty where the base build could not be measured and `failure` says why.
+    one asked; empty where the base build could not be measured and `failure` says why. `sequence` as in
+    `RunRecord`.
     """
 
     stream: str
@@ -54,6 +55,7 @@ class Confirmation(Frozen):
     provenance: dict[str, str]
     seconds: float = Field(ge=0)
     failure: Failure | None = None
+    sequence: Sha256 | None = None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Confirmation:
@@ -84,7 +86,8 @@ class RunRecord(Frozen):
 
     Shapes: `questions` Q ids, ascending; `outcomes`, `tokens` and `finish` one entry a repeat, each of
     length Q in the order of `questions`. `generated` counts what the engine produced, cancelled included.
-    `anchor` are the baseline's pinned runs, for which a part of `alpha` is set aside.
+    `anchor` are the baseline's pinned runs, for which a part of `alpha` is set aside. `sequence` is that
+    of the plan (`Plan.sequence`): a rerun takes this record only where it plans the same.
     """
 
     schema_: Literal["vllm-eval-gate/run-record/1"] = Field(default=RECORD_SCHEMA, alias="schema")
@@ -101,6 +104,7 @@ class RunRecord(Frozen):
     anchor: tuple[str, ...] = ()
     question_order_seed: str
     stream: str
+    sequence: Sha256 | None = None
     fingerprint: Fingerprint
     provenance: dict[str, str]
     evidence: Evidence

@@ -58,12 +58,16 @@ class Look(Frozen):
 
 
 class CellResult(Frozen):
-    """The verdict of a cell and everything a report says about it."""
+    """The verdict of a cell and everything a report says about it.
+
+    `from_record` is the date of the earlier run whose record was taken; None where the cell was measured now.
+    """
 
     cell: Cell
     verdict: Verdict
     reason: str
     notes: tuple[str, ...] = ()
+    from_record: str | None = None
     score: float | None = None
     baseline_score: float | None = None
     difference: float | None = None

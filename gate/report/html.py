@@ -104,6 +104,7 @@ def _told(cell: CellResult) -> Iterator[tuple[str, str]]:
         ("Cost", words.cost(cell) if words.was_run(cell) else ""),
         ("The engine gave up on", ", ".join(cell.evidence.fallbacks)),
         ("Not proven", words.unproven(cell)),
+        ("Taken from its record", words.from_record(cell)),
         ("The engine was restarted", words.restarted(cell)),
         *(("Note", note) for note in cell.notes),
     )

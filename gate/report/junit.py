@@ -55,6 +55,7 @@ def _add(suite: ET.Element, cell: CellResult, report: GateReport) -> str | None:
         found.text = printable(cell.next_step)
     said = [words.score_sentence(cell)] if cell.score is not None else []
     said += [words.cost(cell)] if words.was_run(cell) else []
+    said += [f"taken from its record: {words.from_record(cell)}"] if cell.from_record is not None else []
     said += [f"{fact}: {value}" for fact, value in words.ran(cell)]
     if said:
         ET.SubElement(case, "system-out").text = "\n".join(printable(line) for line in said)

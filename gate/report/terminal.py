@@ -80,6 +80,7 @@ def _lines(cell: CellResult) -> Iterator[tuple[str, str]]:
     yield "why", words.reason(cell)
     always = (
         ("not proven", words.unproven(cell)),
+        ("taken from its record", words.from_record(cell)),
         ("restarted", words.restarted(cell) if cell.restarts else ""),
         ("anchor", words.against_anchor(cell)),
         ("numerics", words.numerics(cell)),

@@ -369,6 +369,16 @@ def restarted(cell: CellResult) -> str:
     return f"{times}, and went on with the samples it had ({lost})"
 
 
+def from_record(cell: CellResult) -> str:
+    """When a cell that was taken from its record was measured; empty where it was measured now."""
+    if cell.from_record is None:
+        return ""
+    return (
+        f"measured by an earlier run of the same commit ({cell.from_record}), decided again from its counts "
+        "now; no engine was started for it; to measure it anew, remove its journal"
+    )
+
+
 def unproven(cell: CellResult) -> str:
     """What this verdict takes on trust; empty where everything is proven."""
     accepted = [check.fact for check in cell.evidence_checks if check.accepted]

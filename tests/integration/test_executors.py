@@ -239,3 +239,43 @@ def test_without_the_extra_it_says_what_to_install(project: Several, tmp_path: P
     command = [*project.arguments("run", engine=project.engine(*GOOD)), "--executor", "ray"]
     done = finished_with(command, project.folder, poisoned(tmp_path, MISSING_RAY))
     assert (done.code, "pip install 'vllm-eval-gate[ray]', here and on every node" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_after_the_drivers_death_only_a_cell_without_a_verdict_starts_its_engine(
+    project: Several, cluster: LocalCluster, undisturbed: dict[str, RunRecord], executor: str
+) -> None:
+    # The first engine of the second cell hangs: it has no verdict before the driver is killed.
+    third, starts = project.folder / "configs/third.yaml", project.folder / "starts"
+    third.write_text(f"{third.read_text()}server_args: --hangs-after 6 --once {starts}\n")
+    given, engine = ("--concurrency", "4", *options(executor, cluster)), project.engine(*GOOD)
+    expected = {"second"} if executor == "sequential" else {"second", "stub"}
+    with project.start(*given, engine=engine) as running:
+        while set(decided := decided_in(project)) != expected or not starts.exists():
+            assert running.poll() is None, running.communicate()
+        family = psutil.Process(running.pid).children(recursive=True)
+        running.kill()
+        running.communicate()
+    assert not psutil.wait_procs(family, timeout=60)[1]
+    shutil.rmtree(project.folder / "out/logs")
+    with project.start(*given, engine=engine) as running:
+        out, err = running.communicate(timeout=120)
+    assert running.returncode == 0, out + err
+    assert {path.name.split("__")[1] for path in (project.folder / "out/logs").iterdir()} == (
+        set(CONFIGS) - expected
+    )
+    again = decided_in(project)
+    assert {name: again[name] for name in expected} == decided
+    assert {name: record.outcomes for name, record in of(project).items()} == {
+        name: record.outcomes for name, record in undisturbed.items()
+    }
+    assert out.count("taken from its record:") == len(expected)
+    assert [err.count(f"cpu/{name}/default taken from the record") for name in CONFIGS] == [
+        int(name in expected) for name in CONFIGS
+    ]
+
+
+def decided_in(project: Several) -> dict[str, bytes]:
+    """Config -> the record of its cell."""
+    found = (project.folder / "out/records").glob("*.json")
+    return {path.name.split("__")[1]: path.read_bytes() for path in found}

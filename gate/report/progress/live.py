@@ -20,7 +20,7 @@ from gate.model.sample import Sample
 from gate.report import words
 from gate.report.escape import printable
 from gate.report.progress.protocol import Kept, Progress
-from gate.report.progress.tally import STOPPING, Clock, Tally, kept_words, look_words
+from gate.report.progress.tally import STOPPING, TAKEN, Clock, Tally, kept_words, look_words
 
 _REDRAWN_A_SECOND: Final = 4
 _LINES_A_CELL: Final = 4
@@ -50,6 +50,7 @@ class Row:
         self.look = ""
         self.result: CellResult | None = None
         self.seconds = 0.0
+        self.taken = False
 
     def start(self, tally: Tally) -> None:
         """The cell is measured from here on."""
@@ -70,7 +71,7 @@ class Row:
             return (
                 name,
                 words.duration(self.seconds),
-                Text.assemble((face.word, face.style), f": {why}"),
+                Text.assemble((face.word, face.style), f": {why}", f" ({TAKEN})" if self.taken else ""),
             )
         if self.tally is None:
             return name, "", Text("waits", style="dim")
@@ -174,6 +175,11 @@ class LiveProgress:
         self._row = self.board.row(cell)
         self._row.start(Tally(cell, budget, self.board.clock))
         self.board.show()
+
+    def cell_taken(self) -> None:
+        """Show so beside its verdict."""
+        if self._row is not None:
+            self._row.taken = True
 
     def engine_line(self, line: str) -> None:
         """Show the log's last line while the engine starts."""

@@ -13,7 +13,7 @@ from gate.model.sample import Sample
 from gate.report import words
 from gate.report.escape import printable
 from gate.report.progress.protocol import Kept, Progress
-from gate.report.progress.tally import STOPPING, Clock, Tally, kept_words, look_words
+from gate.report.progress.tally import STOPPING, TAKEN, Clock, Tally, kept_words, look_words
 
 _SECONDS_BETWEEN_LINES: Final = 10.0
 _ENGINE_LINES_A_SPELL: Final = 200
@@ -58,6 +58,10 @@ class PlainProgress:
         self._engine_ready = self._apart
         self._last_line = self._clock()
         self._say(f"started, budget {count(budget, 'sample')}" if budget else "started")
+
+    def cell_taken(self) -> None:
+        """Say so."""
+        self._say(TAKEN)
 
     def engine_line(self, line: str) -> None:
         """Pass the engine's log on: all of it while it starts, then warnings and errors; bounded."""

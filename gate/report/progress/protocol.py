@@ -30,6 +30,9 @@ class Progress(Protocol):
     def cell_started(self, cell: Cell, budget: int) -> None:
         """A cell is next, with a budget of so many samples."""
 
+    def cell_taken(self) -> None:
+        """It is not asked: the record of an earlier run stands."""
+
     def engine_line(self, line: str) -> None:
         """The engine logged a line."""
 
@@ -71,6 +74,9 @@ class SilentProgress:
         """Say nothing."""
 
     def cell_started(self, cell: Cell, budget: int) -> None:
+        """Say nothing."""
+
+    def cell_taken(self) -> None:
         """Say nothing."""
 
     def engine_line(self, line: str) -> None:

@@ -14,6 +14,7 @@ from gate.report import words
 from gate.report.progress.protocol import Kept
 
 Clock = Callable[[], float]  # seconds since 1970
+TAKEN: Final = "taken from the record of an earlier run: no engine is started for it"
 STOPPING: Final = "interrupted: ending the engine; every answer so far is kept"
 
 _RATE_WINDOW: Final = 60.0

@@ -440,20 +440,22 @@ def full(record: dict[str, Any]) -> dict[str, Any]:
         "provenance": {"commit": "1"},
         "seconds": 1.0,
         "failure": {"kind": "engine", "message": "x"},
+        "sequence": "5" * 64,
     }
     restarts = [{"samples": 3, "seconds": 1.5, "reason": "lost"}]
     probe = probes.probe().model_dump(mode="json")
     groups = {"names": ["Physics"], "of": "A" * len(record["questions"])}
-    return changed(
-        record, restarts=restarts, anchor=["run-1"], confirmation=confirmation, probe=probe, groups=groups
-    )
+    more = {"probe": probe, "groups": groups, "sequence": "4" * 64}
+    return changed(record, restarts=restarts, anchor=["run-1"], confirmation=confirmation, **more)
 
 
 def test_a_new_field_of_a_record_or_of_what_it_holds_is_thought_of_here():
     """Whoever adds one decides in `received.neutral` what becomes of its strings, and in `full` above."""
     inner = (Confirmation, Evidence, Failure, Probe, ProbeFingerprint, QuestionGroups, Restart)
     assert {model.__name__: set(model.model_fields) for model in inner} == {
-        "Confirmation": {"stream", "outcomes", "evidence", "provenance", "seconds", "failure"},
+        "Confirmation": {
+            *("stream", "outcomes", "evidence", "provenance", "seconds", "failure", "sequence"),
+        },
         "Evidence": {"facts", "fallbacks", "source"},
         "Failure": {"kind", "message", "hint"},
         "Probe": {"fingerprint", "prefill", "decode", "seconds"},
@@ -466,7 +468,7 @@ def test_a_new_field_of_a_record_or_of_what_it_holds_is_thought_of_here():
     numbers = {"family_size", "alpha", "alpha_pass", "margin", "tolerated_loss", "baseline_repeats"}
     numbers |= {"max_repeats", "look_at", "tokens", "generated", "seconds", "gpus", "threshold"}
     patterns = {"schema_", "purpose", "cell", "baseline_sha256", "questions", "outcomes", "finish"}
-    patterns |= {"groups"}
+    patterns |= {"groups", "sequence"}
     texts = {"anchor", "question_order_seed", "stream", "fingerprint", "provenance", "evidence"}
     texts |= {"failure", "restarts", "confirmation", "probe"}
     assert set(RunRecord.model_fields) == numbers | patterns | texts

@@ -184,3 +184,9 @@ def test_one_cell_is_told_in_the_singular():
     text = " ".join(Page(render_html(reports.report_of(reports.passed()))).text.split())
     assert "in 1 decided cell " in text
     assert "1 cells" not in text
+
+
+def test_a_verdict_that_was_taken_from_a_record_says_when_it_was_measured():
+    taken = reports.passed().model_copy(update={"from_record": "2026-11-23T21:00:00+00:00"})
+    text = Page(render_html(reports.report_of(taken))).text
+    assert "measured by an earlier run of the same commit (2026-11-23T21:00:00+00:00)" in text

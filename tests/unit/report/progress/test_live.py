@@ -144,3 +144,14 @@ def test_what_happens_outside_a_cell_is_ignored():
     progress.look(LOOK)
     progress.close()
     assert console.file.getvalue() == ""
+
+
+def test_a_cell_that_is_taken_from_its_record_says_so_beside_its_verdict():
+    progress, _, _ = live()
+    progress.cell_taken()  # of no cell
+    progress.cell_started(CELL, 10)
+    progress.cell_taken()
+    progress.cell_finished(reports.regressed())
+    said = " ".join(shown(progress).split())
+    progress.close()
+    assert "taken from the record of an earlier run: no engine is started for it" in said
