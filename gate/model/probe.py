@@ -37,6 +37,20 @@ class Probe(Frozen):
     seconds: float = Field(ge=0)
 
 
+class SinglePrompts(Frozen):
+    """How far each prompt stands out of its run, for the most telling of the four tests of a few prompts.
+
+    `path` and `measure` say which: the divergence or the shift, in prefill or in decode. `apart` is in units
+    of the prompt's noise floor and of the run's own middle, None where a prompt says nothing; two prompts at
+    `needed` or further are a drift of a few.
+    """
+
+    path: Literal["prefill", "decode"]
+    measure: Literal["kl", "shift"]
+    apart: tuple[float | None, ...]
+    needed: float
+
+
 class Numerics(Frozen):
     """What the numerics probe says about a cell.
 
@@ -46,7 +60,8 @@ class Numerics(Frozen):
     rather than most; `p_value` is eight times that test's. `shift` is the mean |difference of a
     log-probability| in nats, `worst` the prompts that moved most, `flips` the positions out of `positions`
     where another token is the likeliest, `agreement` the share of listed tokens that both list.
-    `calibrated`: the floor rests on enough healthy runs for a drift to fail a cell.
+    `single` is known where healthy comparisons show what single prompts do. `calibrated`: the floor rests on
+    enough healthy runs for a drift to fail a cell.
     """
 
     state: Literal["unchanged", "changed", "broken", "incomparable"]
@@ -55,6 +70,7 @@ class Numerics(Frozen):
     p_value: float | None = None
     path: Literal["prefill", "decode"] | None = None
     few: bool = False
+    single: SinglePrompts | None = None
     shift: float | None = None
     worst: tuple[int, ...] = ()
     agreement: float | None = None

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
 from gate.errors import RecordError
-from gate.model.probe import Numerics, Probe
+from gate.model.probe import Numerics, Probe, SinglePrompts
 from gate.numerics.codec import unpack
 from gate.numerics.store import Healthy, ProbeBaseline
 from gate.stats.drift import (
@@ -32,7 +32,7 @@ from gate.stats.drift import (
     shift,
 )
 from gate.stats.looks import Floats
-from gate.stats.outliers import outliers
+from gate.stats.outliers import Outliers, outliers
 
 BROKEN_NATS: Final = 0.5
 """A divergence of half a nat a token is no rounding: quantization costs hundredths."""
@@ -49,8 +49,8 @@ WORST: Final = 3
 class Kind(NamedTuple):
     """What two tests are about."""
 
-    path: str
-    measure: str
+    path: Literal["prefill", "decode"]
+    measure: Literal["kl", "shift"]
     least: float
     allowance: float
 
@@ -64,12 +64,17 @@ KINDS: Final = (
 
 
 class Test(NamedTuple):
-    """One of the eight: what kind it is about, whether it asks for a few prompts, and what it found."""
+    """One of the eight: what kind it is about, and what it found; `few` what it did about single prompts."""
 
     kind: int
-    few: bool
     times: float
     p_value: float
+    outlying: Outliers | None = None
+
+    @property
+    def few(self) -> bool:
+        """Whether it asks for a few prompts."""
+        return self.outlying is not None
 
 
 class Distances(NamedTuple):
@@ -121,8 +126,9 @@ def compare(probe: Probe, baseline: ProbeBaseline, *, alpha: float) -> Numerics:
         calibrated=calibrated(baseline),
         times=times if math.isfinite(times) else None,
         p_value=p_value,
-        path="prefill" if KINDS[telling.kind].path == "prefill" else "decode",
+        path=KINDS[telling.kind].path,
         few=telling.few and state == "changed",
+        single=_single(tests, alpha),
         shift=_mean(found.values[[1, 3]]),
         worst=_worst(found.values[telling.kind]) if state != "unchanged" else (),
         agreement=None if math.isnan(found.agreement) else found.agreement,
@@ -190,13 +196,29 @@ def tests_of(found: Distances, healthy: Sequence[Healthy]) -> tuple[Test, ...]:
         spread = run_spread(known[reruns], kind.least)
         most = drift(values, floors(known, kind.least), kind.allowance, spread)
         few = outliers(values, known, kind.least, kind.allowance)
-        tests += [Test(number, False, most.times, most.p_value), Test(number, True, few.times, few.p_value)]
+        tests += [Test(number, most.times, most.p_value), Test(number, few.times, few.p_value, few)]
     return tuple(tests)
 
 
 def largest(tests: Sequence[Test]) -> float:
     """The largest drift of most prompts, in units of its floor."""
     return max(test.times for test in tests if not test.few)
+
+
+def _single(tests: Sequence[Test], alpha: float) -> SinglePrompts | None:
+    """The prompts one by one, of the test of a few that says most; None where nothing is known of any."""
+    few = [
+        (test, test.outlying, test.outlying.tail) for test in tests if test.outlying and test.outlying.tail
+    ]
+    if not few:
+        return None
+    telling, outlying, tail = min(few, key=lambda one: (one[0].p_value, -one[0].times))
+    return SinglePrompts(
+        path=KINDS[telling.kind].path,
+        measure=KINDS[telling.kind].measure,
+        apart=tuple(None if math.isnan(x) else round(float(x), 3) for x in outlying.apart),
+        needed=round(tail.needed(alpha / len(tests), outlying.apart.size), 3),
+    )
 
 
 def _broken(found: Distances, tests: Sequence[Test]) -> str:

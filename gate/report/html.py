@@ -68,6 +68,7 @@ def data_of(cell: CellResult) -> dict[str, Any]:
         ],
         "groups": [group.model_dump() for group in cell.changes.groups] if cell.changes else [],
         "times": cell.numerics and cell.numerics.times,
+        "single": cell.numerics and cell.numerics.single and cell.numerics.single.model_dump(),
     }
 
 

@@ -24,6 +24,7 @@ WORST_FIRST: Final = (
 )
 FAILURES: Final = (Verdict.REGRESSION, Verdict.NOT_MEASURED, Verdict.INCOMPARABLE)
 FACT_ORDER: Final = ("moe", "experts", "scheme", "activation", "attention", "kv_cache_dtype", "tp")
+SINGLE: Final = {"kl": "divergence", "shift": "log-probability"}
 _SMALLEST_P: Final = 1e-12
 _UNREMARKABLE: Final = 0.1
 _MINUS: Final = "\N{MINUS SIGN}"

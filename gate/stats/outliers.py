@@ -28,16 +28,49 @@ LEAST_EXCESS: Final = 0.1
 """An engine that repeats itself bit for bit has no tail; single prompts are taken to scatter by a tenth."""
 
 
+class Tail(NamedTuple):
+    """What single prompts do in healthy comparisons, on the scale log(1 + w): its upper tail.
+
+    Args:
+        number, total: the largest `number` of `total` values are the tail.
+        start: where it begins.
+        mean: of the excesses over `start`.
+    """
+
+    number: int
+    total: int
+    start: float
+    mean: float
+
+    def p_value(self, times: float, prompts: int) -> float:
+        """How likely two of so many prompts are at least so far out, at most; in [1e-12, 1]."""
+        excess = math.log1p(times) - self.start
+        if excess <= 0:
+            return 1.0
+        beyond = math.exp(-self.number * math.log1p(excess / (self.number * self.mean)))
+        return min(max(prompts / TOGETHER * self.number / self.total * beyond, P_FLOOR), 1.0)
+
+    def needed(self, p_value: float, prompts: int) -> float:
+        """How far out the second largest of so many prompts must be for this p-value, below 1."""
+        share = p_value * TOGETHER * self.total / (prompts * self.number)
+        excess = self.number * self.mean * max(0.0, math.expm1(-math.log(share) / self.number))
+        return math.expm1(self.start + excess)
+
+
 class Outliers(NamedTuple):
     """How far the few prompts that moved most are from what single prompts do.
 
     Args:
         times: the second largest value, in units of its floor and of the run's own middle.
         p_value: one-sided, in [1e-12, 1]; 1 where no healthy comparison shows what single prompts do.
+        apart: every prompt's value, shape (n,), in the same units; NaN where a prompt says nothing.
+        tail: what single prompts do; None where no healthy comparison shows it.
     """
 
     times: float
     p_value: float
+    apart: Floats
+    tail: Tail | None = None
 
 
 def outliers(values: ArrayLike, healthy: ArrayLike, least: float, allowance: float) -> Outliers:
@@ -66,31 +99,40 @@ def outliers(values: ArrayLike, healthy: ArrayLike, least: float, allowance: flo
             f"comparisons of shape {given.shape} for {mine.shape[0]} prompts",
             hint="compare probes of the same prompts",
         )
-    stood = _apart(mine, mean_floors(given, least))
+    apart = _apart(mine, mean_floors(given, least))
+    stood = _known(apart)
     if stood.size < TOGETHER:
-        return Outliers(0.0, 1.0)
+        return Outliers(0.0, 1.0, apart)
     times = float(np.sort(stood)[-TOGETHER])
+    tail = _tail(given, least, allowance)
+    return Outliers(times, 1.0 if tail is None else tail.p_value(times, mine.size), apart, tail)
+
+
+def _tail(given: Floats, least: float, allowance: float) -> Tail | None:
+    """Fit the tail to healthy comparisons, shape (R, n); None where they are too few."""
     if not len(given):
-        return Outliers(times, 1.0)
-    known = [_apart(row, mean_floors(np.delete(given, r, axis=0), least)) for r, row in enumerate(given)]
+        return None
+    known = [
+        _known(_apart(row, mean_floors(np.delete(given, r, axis=0), least))) for r, row in enumerate(given)
+    ]
     pool = np.sort(np.log1p(np.concatenate(known)))[::-1]
     number = math.ceil(TAIL_SHARE * pool.size)
     if number >= pool.size:
-        return Outliers(times, 1.0)
+        return None
     start = max(float(pool[number]), math.log1p(allowance))
     excesses = np.maximum(pool[:number] - start, 0.0)
     # The largest of k exponentials is H_k means long: one that was seen far out counts, too.
     harmonic = float((1 / np.arange(1, number + 1)).sum())
     mean = max(float(excesses.mean()), float(excesses[0]) / harmonic, LEAST_EXCESS)
-    excess = math.log1p(times) - start
-    if excess <= 0:
-        return Outliers(times, 1.0)
-    tail = number / pool.size * math.exp(-number * math.log1p(excess / (number * mean)))
-    return Outliers(times, min(max(mine.size / TOGETHER * tail, P_FLOOR), 1.0))
+    return Tail(number, pool.size, start, mean)
 
 
 def _apart(values: Floats, floor: Floats) -> Floats:
-    """Values in units of their floors, and of their own middle where that is above 1; NaN left out."""
-    ratio = values / floor
-    known: Floats = ratio[~np.isnan(ratio)]
-    return known / max(1.0, float(np.median(known))) if known.size else known
+    """Values in units of their floors, and of their own middle where that is above 1."""
+    ratio: Floats = values / floor
+    known = _known(ratio)
+    return ratio / max(1.0, float(np.median(known))) if known.size else ratio
+
+
+def _known(values: Floats) -> Floats:
+    return values[~np.isnan(values)]

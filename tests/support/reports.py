@@ -6,7 +6,7 @@ Figures are those of GPQA diamond (198 questions, 32 baseline repeats, margin 3 
 from gate.model.cell import Cell
 from gate.model.changes import Changes, GroupChange, QuestionChange, Shift
 from gate.model.evidence import Evidence, EvidenceCheck
-from gate.model.probe import Numerics
+from gate.model.probe import Numerics, SinglePrompts
 from gate.model.result import CellResult, GateReport, Look, Verdict
 
 CONFIG = "gpt-oss-20b-rocm-mxfp4-fp8"
@@ -97,6 +97,12 @@ def detailed() -> CellResult:
                 shift=0.021,
                 flips=31,
                 positions=1024,
+                single=SinglePrompts(
+                    path="decode",
+                    measure="kl",
+                    apart=(*(0.4 + n % 7 / 5 for n in range(29)), 41.3, None, 12.7),
+                    needed=5.2,
+                ),
             ),
             "changes": _changed(
                 9,

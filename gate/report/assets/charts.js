@@ -101,3 +101,24 @@ function numericsBar(times, width) {
     Plot.ruleX([1], { stroke: "var(--ink)", strokeDasharray: "5 3", strokeWidth: 1.5 }),
   );
 }
+
+/* How far each prompt stands out of its run; where two are past the line, a few prompts moved. Roots, for one may be a thousand times another. */
+function singlePrompts({ apart, needed }, width) {
+  const prompts = apart.map((value, prompt) => ({ prompt, value })).filter(one => one.value !== null), far = prompts.filter(one => one.value >= needed);
+  const second = prompts.map(one => one.value).sort((a, b) => b - a)[1] ?? 0, moved = far.length > 1;
+  const rounded = value => (value >= 10 ? value.toFixed(0) : value.toFixed(1));
+  return chart(
+    `How far each of ${counted(prompts.length, "prompt")} stands out: ${far.length} past the line, the second furthest at ${rounded(second)} of ${rounded(needed)} needed`,
+    {
+      width, height: 200, marginLeft: 36, marginRight: 14, marginTop: 20, marginBottom: 38,
+      x: { label: "prompt →", labelAnchor: "right", domain: [-0.5, apart.length - 0.5] },
+      y: { type: "sqrt", domain: [0, 1.15 * Math.max(needed, ...prompts.map(one => one.value))], label: null },
+    },
+    Plot.gridY({ stroke: "var(--line)", strokeOpacity: 1, ticks: 5 }),
+    Plot.axisX({ ticks: Math.min(8, apart.length), tickSize: 0, tickFormat: "d" }), Plot.axisY({ ticks: 5, tickSize: 0, label: "× its noise", labelArrow: "none" }),
+    Plot.ruleX(prompts, { x: "prompt", y1: 0, y2: "value", stroke: "var(--strong)" }),
+    Plot.ruleY([needed], { stroke: "var(--ink)", strokeDasharray: "5 3", strokeWidth: 1.5 }),
+    Plot.dot(prompts, { x: "prompt", y: "value", r: 3.5, fill: one => (one.value < needed ? "var(--quiet)" : moved ? "var(--bad)" : "var(--warn)"), symbol: one => (one.value < needed ? "circle" : "diamond") }),
+    Plot.text(far, { x: "prompt", y: "value", text: one => `${one.prompt}`, dy: -11, fill: "var(--ink)", stroke: "var(--page)", strokeWidth: 4, fontWeight: 600 }),
+  );
+}

@@ -25,8 +25,10 @@
       drawn = true;
       for (const figure of details.querySelectorAll("[data-chart]")) {
         const { chart: what } = figure.dataset;
-        redrawn(figure, width => figure.replaceChildren(
-          what === "groups" ? groupScores(cell.groups, width) : what === "numerics" ? numericsBar(cell.times, width) : course(cell, what, width)));
+        const drawing = {
+          groups: width => groupScores(cell.groups, width), numerics: width => numericsBar(cell.times, width), single: width => singlePrompts(cell.single, width),
+        }[what] ?? (width => course(cell, what, width));
+        redrawn(figure, width => figure.replaceChildren(drawing(width)));
       }
     };
     details.addEventListener("toggle", draw);

@@ -73,8 +73,25 @@ def test_an_open_cell_shows_both_tests_its_groups_and_its_numerics(opened: Open,
         "Sign that less than the margin was lost after each look, and the boundary",
         "Score by question group",
         "The log-probabilities moved 2.40 times as far as between healthy runs",
+        "How far each of 31 prompts stands out",
     ]
     assert "3.62 of 3.20 needed at 1,584 samples" in said[0]
+
+
+def test_prompts_past_the_line_are_named_where_they_stand(opened: Open, report_page: Path):
+    page = ready(opened(report_page).page)
+    drawn = page.locator(f"[id='{TRITON}'] [data-chart=single] svg")
+    said = drawn.get_attribute("aria-label")
+    assert said.endswith(": 2 past the line, the second furthest at 13 of 5.2 needed")
+    line, dots, names = drawn.evaluate(
+        """svg => [
+          svg.querySelector("line[stroke-dasharray], [stroke-dasharray] line").getBoundingClientRect().y,
+          [...svg.querySelectorAll("path[fill='var(--bad)']")].map(dot => dot.getBoundingClientRect().bottom),
+          [...svg.querySelectorAll("[stroke='var(--page)'] text")].map(text => text.textContent)]"""
+    )
+    assert len(dots) == 2
+    assert max(dots) < line
+    assert names == ["29", "31"]
 
 
 def test_a_closed_cell_is_drawn_when_it_is_opened_by_keyboard(opened: Open, report_page: Path):

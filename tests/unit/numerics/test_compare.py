@@ -54,12 +54,16 @@ def test_a_few_prompts_that_moved_far_are_found_where_most_did_not_move():
     assert (found.state, found.few, found.path) == ("changed", True, "prefill")
     assert set(found.worst) == {0, 1, 2}
     assert numerics_line(found).startswith("numerics changed in a few prompts (prefill): ")
+    assert (found.single.path, len(found.single.apart)) == ("prefill", probes.PROMPTS)
+    assert {n for n, far in enumerate(found.single.apart) if far >= found.single.needed} == {0, 1, 2}
 
 
 def test_one_prompt_that_moved_far_is_not_heard():
     far, near = probes.said(prefill=1.5, seed=3), probes.said()
     mixed = near._replace(prefill=(*far.prefill[:1], *near.prefill[1:]))
-    assert compare(packed(mixed, probes.fingerprint(), 1.0), HEALTHY, alpha=0.001).state == "unchanged"
+    found = compare(packed(mixed, probes.fingerprint(), 1.0), HEALTHY, alpha=0.001)
+    assert found.state == "unchanged"
+    assert [n for n, far in enumerate(found.single.apart) if far >= found.single.needed] == [0]
 
 
 def test_only_reruns_show_how_much_runs_differ():
@@ -84,6 +88,7 @@ def test_without_calibration_the_least_floor_counts_and_the_line_says_so():
     found = seen(probes.baseline(), prefill=0.2, seed=5)
     assert (found.state, found.calibrated) == ("changed", False)
     assert "the floor is not calibrated on this arch" in numerics_line(found)
+    assert found.single is None
 
 
 def test_a_stricter_alpha_needs_more():

@@ -92,6 +92,14 @@ def test_charts_are_drawn_from_the_difference_the_looks_and_the_groups():
     assert [look["samples"] for look in data["looks"]] == [look.samples for look in cell.looks]
     assert [group["name"] for group in data["groups"]] == ["Biology", "Chemistry", "Physics"]
     assert data["times"] == cell.numerics.times
+    assert data["single"]["needed"] == cell.numerics.single.needed
+
+
+def test_a_drift_of_a_few_prompts_is_drawn_prompt_by_prompt_and_not_as_one_of_most():
+    cell = reports.detailed()
+    few = cell.model_copy(update={"numerics": cell.numerics.model_copy(update={"few": True})})
+    body = render_html(reports.report_of(few)).partition("<script")[0]
+    assert ('data-chart="single"' in body, 'data-chart="numerics"' in body) == (True, False)
 
 
 def test_a_cell_without_a_difference_has_nothing_to_draw():

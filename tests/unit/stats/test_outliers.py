@@ -88,7 +88,7 @@ def test_without_a_healthy_comparison_nothing_is_known_of_single_prompts():
 
 
 def test_a_single_prompt_or_comparison_has_no_tail():
-    assert outliers([1.0], np.zeros((9, 1)), KL_FLOOR, 1.5) == (0, 1)
+    assert outliers([1.0], np.zeros((9, 1)), KL_FLOOR, 1.5)[:2] == (0, 1)
     assert outliers([1.0, 1.0], np.zeros((9, 2)), KL_FLOOR, 1.5).times == 1
     assert outliers([1.0, 1.0], [[0.1, math.nan]], KL_FLOOR, 1.5).p_value == 1
 
@@ -147,3 +147,20 @@ def test_where_more_prompts_are_loud_than_the_tail_has_room_for_it_starts_at_wha
 def test_shapes_that_do_not_belong_together_are_refused():
     with pytest.raises(StatisticsError, match=r"\(2, 3\) for 4 prompts"):
         outliers(np.zeros(4), np.zeros((2, 3)), KL_FLOOR, 1.5)
+
+
+@pytest.mark.parametrize("p_value", [0.5, 0.01, 1.25e-4, 1e-9])
+def test_what_is_needed_is_where_the_p_value_is_reached(p_value: float):
+    healthy = np.abs(np.random.default_rng(3).normal(1, 0.4, (9, 32)))
+    tail = outliers(np.ones(32), healthy, KL_FLOOR, 1.5).tail
+    needed = tail.needed(p_value, 32)
+    assert tail.p_value(1.0001 * needed, 32) <= p_value
+    assert tail.p_value(0.9999 * needed, 32) >= min(p_value, tail.p_value(math.expm1(tail.start), 32))
+
+
+def test_every_prompt_is_told_in_the_units_of_the_test():
+    values = np.ones(32)
+    values[[4, 9]], values[7] = (50, 30), math.nan
+    found = outliers(values, np.ones((9, 32)), KL_FLOOR, 1.5)
+    assert np.flatnonzero(np.isnan(found.apart)).tolist() == [7]
+    assert np.sort(found.apart[~np.isnan(found.apart)])[-2] == found.times == pytest.approx(30)
