@@ -77,7 +77,8 @@ def headline(report: GateReport, context: Context | None = None) -> str:
         return "Not measured: no cell was measured, so nothing is known about this change"
     verdict, total = worst(report), len(report.cells)
     n = tally(report.cells).get(verdict, 0)
-    which = f"{n} of {total} cells" if total > 1 else "the only cell"
+    some = f"all {total:,} cells" if n == total else f"{n:,} of {total:,} cells"
+    which = some if total > 1 else "the only cell"
     return {
         Verdict.PASS: f"Pass: {_ruled_out(report.cells)}",
         Verdict.REGRESSION: f"Regression: a drop is proven in {which}",

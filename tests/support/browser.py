@@ -135,7 +135,7 @@ class Watched:
     def close(self) -> None:
         """Close the page; it must have been quiet, and have asked for nothing but itself."""
         self._context.close()
-        assert self.faults == []
+        assert self.faults == [], self.faults
         assert {url.partition("#")[0] for url in self.requests} == {self.address}
 
     def seconds(self) -> float:

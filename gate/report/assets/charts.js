@@ -1,8 +1,11 @@
 /* The charts, drawn by Observable Plot. Colours are the page's own variables, so light, dark and paper need no second drawing. */
-const LOOK = { background: "transparent", fontSize: "12px", fontFamily: "inherit", color: "var(--ink)", overflow: "visible" };
+const FONT = 12;
+const LOOK = { background: "transparent", fontSize: `${FONT}px`, fontFamily: "inherit", color: "var(--ink)", overflow: "visible" };
 const VERDICTS = {
   pass: ["var(--good)", "circle"], regression: ["var(--bad)", "times"], inconclusive: ["var(--warn)", "diamond"],
 };
+/* A name that has no room loses its middle; cells are told apart by how they begin and end. */
+const fitted = pixels => ({ lineWidth: pixels / FONT, textOverflow: "ellipsis-middle" });
 const percentage = value => `${(100 * value).toFixed(1)} %`;
 
 function chart(said, options, ...marks) {
@@ -23,8 +26,8 @@ function forest(cells, width) {
   const [colour, shape] = [0, 1].map(i => cell => VERDICTS[cell.verdict]?.[i] ?? ["var(--odd)", "square"][i]);
   const sized = { y: "name" };
   const label = narrow
-    ? Plot.text(cells, { ...sized, frameAnchor: "left", text: "name", dy: -12, fill: "var(--quiet)", stroke: "var(--page)", strokeWidth: 4, textAnchor: "start" })
-    : Plot.axisY({ tickSize: 0, label: null, tickPadding: 10 });
+    ? Plot.text(cells, { ...sized, ...fitted(width - 24), frameAnchor: "left", text: "name", dy: -12, fill: "var(--quiet)", stroke: "var(--page)", strokeWidth: 4, textAnchor: "start" })
+    : Plot.axisY({ tickSize: 0, label: null, tickPadding: 10, ...fitted(marginLeft - 14) });
   return chart(
     `Difference from the baseline with its 95 % interval, ${counted(cells.length, "cell")}`,
     {
@@ -83,7 +86,7 @@ function groupScores(groups, width) {
       width, height: 56 + 28 * groups.length, marginLeft, marginRight: 14, marginTop: 8, marginBottom: 40,
       x: { label: "% of the samples correct →", labelAnchor: "center", nice: true }, y: { domain: named.map(group => group.label), axis: null },
     },
-    Plot.gridX({ stroke: "var(--line)", strokeOpacity: 1 }), Plot.axisX({ tickSize: 0, ticks: 5 }), Plot.axisY({ tickSize: 0, label: null, tickPadding: 10 }),
+    Plot.gridX({ stroke: "var(--line)", strokeOpacity: 1 }), Plot.axisX({ tickSize: 0, ticks: 5 }), Plot.axisY({ tickSize: 0, label: null, tickPadding: 10, ...fitted(marginLeft - 14) }),
     Plot.ruleY(named, { y: "label", x1: group => 100 * (group.before - 1.96 * group.error), x2: group => 100 * (group.before + 1.96 * group.error), stroke: "var(--strong)", strokeWidth: 7, strokeOpacity: 0.45, strokeLinecap: "round" }),
     Plot.dot(named, { y: "label", x: group => 100 * group.before, fill: "var(--page)", stroke: "var(--quiet)", strokeWidth: 1.75, r: 5 }),
     Plot.dot(named, { y: "label", x: group => 100 * group.after, fill: "var(--ink)", r: 4.5, symbol: "diamond" }),

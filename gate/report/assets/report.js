@@ -35,7 +35,7 @@
     draw();
   }
   function drawForest() {
-    if (!field) return;
+    if (!field || field.clientWidth < NARROWEST) return;
     const told = listed.map(id => cells[index.get(id)]).filter(cell => cell.difference !== null);
     field.replaceChildren(told.length ? forest(told, field.clientWidth - 16) : "None of these cells has a difference.");
   }

@@ -66,12 +66,15 @@ function sectionsOf(list, find = id => document.getElementById(id)) {
   reveal();
 }
 
+/* Nothing is drawn narrower: a window that is only just opening can be a few pixels wide. */
+const NARROWEST = 120;
+
 /* Calls `draw` now, and again when the width of what it draws into has changed. */
 function redrawn(element, draw) {
   let width = 0;
   const again = () => {
     const now = Math.round(element.clientWidth);
-    if (now && now !== width) { width = now; draw(now); }
+    if (now >= NARROWEST && now !== width) { width = now; draw(now); }
   };
   new ResizeObserver(again).observe(element);
   again();

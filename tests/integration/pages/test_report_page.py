@@ -10,6 +10,7 @@ from time import process_time
 import pytest
 from playwright.sync_api import Page
 
+from gate.model.result import GateReport
 from gate.report.html import render_html
 from tests.support import reports
 from tests.support.browser import LOOKS, ROWS, Watched, ready, until
@@ -94,6 +95,33 @@ def test_prompts_past_the_line_are_named_where_they_stand(opened: Open, report_p
     assert names == ["29", "31"]
 
 
+def crowded() -> GateReport:
+    """Names as long as a name may be, and a reason that is one word of 600 letters."""
+    long = {"config": "c" * 100, "arch": "a" * 100}
+    died = reports.crashed(backend="e" * 100, **long).model_copy(
+        update={"reason": "e" * 600, "notes": ("n" * 300,)}
+    )
+    return reports.report_of(died, *(reports.passed(backend=f"{n}{'b' * 98}{n}", **long) for n in range(2)))
+
+
+@pytest.mark.parametrize("width", [380, 1100])
+def test_long_words_and_names_stay_on_the_page_and_are_told_apart(opened: Open, tmp_path: Path, width: int):
+    path = tmp_path / "report.html"
+    path.write_text(render_html(crowded()))
+    page = ready(opened(path, viewport={"width": width, "height": 800}).page)
+    page.evaluate("for (const cell of document.querySelectorAll('details.cell')) cell.open = true")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    drawn = page.locator("#forest svg text").filter(has_text="\N{HORIZONTAL ELLIPSIS}")
+    assert [
+        text[0] + text[-1] for text in drawn.evaluate_all("all => all.map(one => one.firstChild.data)")
+    ] == [
+        "a0",
+        "a1",
+    ]
+    left = page.locator("#forest").bounding_box()["x"]
+    assert min(drawn.nth(n).bounding_box()["x"] for n in range(2)) >= left
+
+
 def test_a_closed_cell_is_drawn_when_it_is_opened_by_keyboard(opened: Open, report_page: Path):
     page = ready(opened(report_page).page)
     cell = page.locator(f"[id='{TRITON.replace('triton', 'emulation')}']")
@@ -108,6 +136,13 @@ def test_charts_fit_their_place_again_when_the_window_is_narrowed(opened: Open, 
     page.set_viewport_size({"width": 400, "height": 800})
     until(page, "document.querySelector('#forest svg').getAttribute('width') < 400")
     until(page, "document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_window_that_opens_a_few_pixels_wide_is_drawn_in_once_it_has_room(opened: Open, report_page: Path):
+    page = ready(opened(report_page, viewport={"width": 40, "height": 800}).page)
+    assert page.locator("svg[role=img]").count() == 0
+    page.set_viewport_size({"width": 900, "height": 800})
+    until(page, "document.querySelectorAll('svg[role=img]').length === 6")
 
 
 def test_typing_filters_table_forest_and_sections(opened: Open, report_page: Path):

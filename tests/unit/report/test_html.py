@@ -137,6 +137,8 @@ def test_a_report_without_cells_says_so_and_has_no_table():
     html = render_html(reports.report_of())
     assert "no cell was measured" in html
     assert '<table id="table">' not in html
+    text = " ".join(Page(html).text.split())
+    assert "Next: Find out why no cell was run. False alarms: at most" in text
 
 
 def test_the_same_report_is_the_same_page():

@@ -161,3 +161,8 @@ def test_one_sample_is_told_in_the_singular():
     assert words.cost_of_run(reports.report_of(single)).startswith("Cost: 1 sample generated of ")
     restarted = one.model_copy(update={"restarts": (Restart(samples=1, reason="it died", seconds=2),)})
     assert "after 1 sample: it died" in words.restarted(restarted)
+
+
+def test_a_headline_about_every_cell_says_all():
+    every = reports.report_of(reports.crashed(), reports.crashed(backend="triton"))
+    assert words.headline(every).startswith("Not measured: all 2 cells could not be measured")
