@@ -23,7 +23,7 @@ WRITER = """
 import itertools, sys
 from pathlib import Path
 from gate.evals.journal import Journal
-from gate.model import Finish, Outcome, Sample
+from gate.model.sample import Finish, Outcome, Sample
 with Journal.open(Path(sys.argv[1]), {"head": "a"}) as journal:
     for n in itertools.count(len(journal.samples)):
         journal.append(Sample(f"{n % 500:012x}", n // 500, Outcome.CORRECT, 31, Finish.STOP))

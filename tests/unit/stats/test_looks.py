@@ -249,8 +249,9 @@ def test_counts_that_cannot_be_are_refused(k, n, s, m, words):
         look_statistics(k, n, s, m, margin=0.1)
 
 
-@pytest.mark.parametrize(("questions", "milliseconds"), [(198, 0.2), (100_000, 20)])
+@pytest.mark.parametrize(("questions", "milliseconds"), [(198, 1), (100_000, 50)])
 def test_a_look_is_quick(questions, milliseconds):
+    """Five times what a slow CPU needs: this finds a loop over questions, not a busy machine."""
     rng = np.random.default_rng(1)
     k, s = rng.binomial(32, 0.5, questions), rng.binomial(7, 0.5, questions)
     seconds = []
