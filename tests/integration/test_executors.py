@@ -18,7 +18,7 @@ from gate import records
 from gate.model.record import RunRecord
 from tests.support.project import ROOT, STUB, environment, finished_with
 from tests.support.ray_cluster import LocalCluster, local_cluster
-from tests.support.several import CONFIGS, GOOD, Several, stored_baselines
+from tests.support.several import CONFIGS, GOOD, Several
 from tests.support.waiting import lines, until
 
 EXECUTORS = ("sequential", "jobs", "ray")
@@ -51,18 +51,10 @@ def cluster() -> Iterator[LocalCluster]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One collected baseline, as that of all three cells."""
-    return stored_baselines(tmp_path_factory.mktemp("stored"))
-
-
 @pytest.fixture
-def project(tmp_path: Path, stored: Path) -> Several:
+def project(tmp_path: Path, three_baselines: Path) -> Several:
     """A project of three cells with baselines."""
-    made = Several(tmp_path)
-    (tmp_path / "baselines").symlink_to(stored)
-    return made
+    return Several(tmp_path, three_baselines)
 
 
 def options(executor: str, cluster: LocalCluster) -> list[str]:
@@ -78,10 +70,9 @@ def of(project: Several) -> dict[str, RunRecord]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, stored: Path) -> dict[str, RunRecord]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, three_baselines: Path) -> dict[str, RunRecord]:
     """What a sequential run of the commit finds."""
-    made = Several(tmp_path_factory.mktemp("undisturbed"))
-    (made.folder / "baselines").symlink_to(stored)
+    made = Several(tmp_path_factory.mktemp("undisturbed"), three_baselines)
     done = made.gate(["run", *made.others], "--head-sha", HEAD, engine=made.engine(*GOOD))
     assert done.code == 0, done.out + done.err
     return of(made)
@@ -251,8 +242,8 @@ def test_after_the_drivers_death_only_a_cell_without_a_verdict_starts_its_engine
     given, engine = ("--concurrency", "4", *options(executor, cluster)), project.engine(*GOOD)
     expected = {"second"} if executor == "sequential" else {"second", "stub"}
     with project.start(*given, engine=engine) as running:
-        while set(decided := decided_in(project)) != expected or not starts.exists():
-            assert running.poll() is None, running.communicate()
+        until(lambda: set(decided_in(project)) == expected and starts.exists(), running)
+        decided = decided_in(project)
         family = psutil.Process(running.pid).children(recursive=True)
         running.kill()
         running.communicate()

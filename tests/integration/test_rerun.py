@@ -13,7 +13,8 @@ import pytest
 
 from gate.baseline import store
 from tests.support.project import LOG, Finished, Project
-from tests.support.several import Several, lines, stored_baselines
+from tests.support.several import Several
+from tests.support.waiting import lines, until
 
 GOOD, WORSE = ("--accuracy", "0.6"), ("--accuracy", "0.3")
 COMMIT = ("--head-sha", "a" * 40)
@@ -22,18 +23,10 @@ BASE_AS_STORED = ("--accuracy", "0.9")
 Record = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A baseline for each of three cells."""
-    return stored_baselines(tmp_path_factory.mktemp("stored"))
-
-
 @pytest.fixture
-def project(tmp_path: Path, stored: Path) -> Several:
+def project(tmp_path: Path, three_baselines: Path) -> Several:
     """A project with those."""
-    made = Several(tmp_path)
-    shutil.copytree(stored, tmp_path / "baselines")
-    return made
+    return Several(tmp_path, three_baselines)
 
 
 def record_of(project: Project) -> Path:
@@ -189,8 +182,7 @@ def test_records_that_stand_outlive_the_death_of_the_rerun(project: Several) -> 
     (journal,) = (project.folder / "out/journals").glob("cpu__third__default@*.jsonl")
     journal.unlink()
     with project.start(*COMMIT, *more, engine=engine) as running:
-        while lines(journal) < 4:
-            assert running.poll() is None, running.communicate()
+        until(lambda: lines(journal) > 3, running)
         running.send_signal(signal.SIGKILL)
         running.communicate()
     assert logs_of(project) == ["third"]

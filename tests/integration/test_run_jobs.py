@@ -11,24 +11,16 @@ import psutil
 import pytest
 
 from tests.support.project import environment
-from tests.support.several import CONFIGS, GOOD, Several, stored_baselines
+from tests.support.several import CONFIGS, GOOD, Several
 from tests.support.waiting import lines, until
 
 H100 = "9.0, NVIDIA H100 80GB HBM3, 580.159.04, 81559 MiB, 4 MiB, 1980 MHz, 2619 MHz, 700.00 W"
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One collected baseline, as that of all three cells."""
-    return stored_baselines(tmp_path_factory.mktemp("stored"))
-
-
 @pytest.fixture
-def project(tmp_path: Path, stored: Path) -> Several:
+def project(tmp_path: Path, three_baselines: Path) -> Several:
     """A project of three cells with baselines."""
-    made = Several(tmp_path)
-    (tmp_path / "baselines").symlink_to(stored)
-    return made
+    return Several(tmp_path, three_baselines)
 
 
 def test_cells_run_at_once_and_nothing_of_one_is_in_anothers_files(project: Several) -> None:

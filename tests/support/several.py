@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,10 +18,11 @@ CONFIGS = ("second", "third", "stub")  # in the order of `arguments`
 
 
 class Several(Project):
-    """A project of three cells."""
+    """A project of three cells with these baselines."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, baselines: Path) -> None:
         super().__init__(folder)
+        shutil.copytree(baselines, folder / "baselines")
         for name in CONFIGS[:2]:
             (folder / f"configs/{name}.yaml").write_text(self.config.read_text())
 
