@@ -44,6 +44,8 @@ FEWEST_HEALTHY: Final = 4
 """So many healthy comparisons make a floor that may fail a cell."""
 
 WORST: Final = 3
+OUT_OF_SIGHT: Final = 1e6
+"""Times its noise: where a prompt must be further out than this, no engine's can be, and nothing is drawn."""
 
 
 class Kind(NamedTuple):
@@ -206,18 +208,21 @@ def largest(tests: Sequence[Test]) -> float:
 
 
 def _single(tests: Sequence[Test], alpha: float) -> SinglePrompts | None:
-    """The prompts one by one, of the test of a few that says most; None where nothing is known of any."""
+    """The prompts one by one, of the test of a few that says most; None where too little is known of any."""
     few = [
         (test, test.outlying, test.outlying.tail) for test in tests if test.outlying and test.outlying.tail
     ]
     if not few:
         return None
     telling, outlying, tail = min(few, key=lambda one: (one[0].p_value, -one[0].times))
+    needed = tail.needed(alpha / len(tests), outlying.apart.size)
+    if needed > OUT_OF_SIGHT:
+        return None
     return SinglePrompts(
         path=KINDS[telling.kind].path,
         measure=KINDS[telling.kind].measure,
         apart=tuple(None if math.isnan(x) else round(float(x), 3) for x in outlying.apart),
-        needed=round(tail.needed(alpha / len(tests), outlying.apart.size), 3),
+        needed=round(needed, 3),
     )
 
 

@@ -51,10 +51,16 @@ class Tail(NamedTuple):
         return min(max(prompts / TOGETHER * self.number / self.total * beyond, P_FLOOR), 1.0)
 
     def needed(self, p_value: float, prompts: int) -> float:
-        """How far out the second largest of so many prompts must be for this p-value, below 1."""
+        """How far out the second largest of so many prompts must be for this p-value, below 1.
+
+        Infinity where it is further than a float says: of a few healthy values the tail's end is not known.
+        """
         share = p_value * TOGETHER * self.total / (prompts * self.number)
         excess = self.number * self.mean * max(0.0, math.expm1(-math.log(share) / self.number))
-        return math.expm1(self.start + excess)
+        try:
+            return math.expm1(self.start + excess)
+        except OverflowError:
+            return math.inf
 
 
 class Outliers(NamedTuple):

@@ -91,6 +91,10 @@ def test_without_calibration_the_least_floor_counts_and_the_line_says_so():
     assert found.single is None
 
 
+def test_one_healthy_run_of_a_few_prompts_shows_too_little_to_draw_a_line():
+    assert seen(probes.baseline(0.02), prefill=0.02, seed=5).single is None
+
+
 def test_a_stricter_alpha_needs_more():
     noise = {"prefill": 0.045, "seed": 8}
     strict, loose = seen(alpha=1e-9, **noise), seen(alpha=0.2, **noise)

@@ -158,6 +158,12 @@ def test_what_is_needed_is_where_the_p_value_is_reached(p_value: float):
     assert tail.p_value(0.9999 * needed, 32) >= min(p_value, tail.p_value(math.expm1(tail.start), 32))
 
 
+def test_of_one_comparison_of_a_few_prompts_no_prompt_is_far_enough_out():
+    loud = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1e9]
+    tail = outliers(np.ones(8), [loud], KL_FLOOR, 1.5).tail
+    assert tail.needed(1.25e-4, 8) == math.inf
+
+
 def test_every_prompt_is_told_in_the_units_of_the_test():
     values = np.ones(32)
     values[[4, 9]], values[7] = (50, 30), math.nan
