@@ -8,6 +8,7 @@ import random
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from gate.baseline import store
 from gate.baseline.collect import add_run
 from gate.cells import cells_of
+from gate.decide import NextStep
 from gate.evals.asking import Manner
 from gate.evals.journal import Journal
 from gate.executors.ray_host import News
@@ -135,9 +137,9 @@ async def one(plan: Plan, journal: Path, player: Player) -> tuple[float, float]:
     """Measure a cell to its last block; seconds from its last sample to the decision."""
     real, took = looks_of(plan, SilentProgress()), (0.0, 0.0)
 
-    def look(record: Any) -> Any:
+    def look(outcomes: Sequence[str], seconds: float) -> NextStep:
         nonlocal took
-        step = real(record)
+        step = real(outcomes, seconds)
         took = (time.perf_counter() - player.handed[0], time.process_time() - player.handed[1])
         return step._replace(stop=False, lookahead=True)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, TypeVar
@@ -24,7 +24,7 @@ from gate.model.probe import Probe
 from gate.model.record import Failure, Restart, RunRecord
 from gate.model.sample import Sample
 from gate.plan import SERVED_MODEL, Plan
-from gate.records import matrices
+from gate.records import Answers
 from gate.report.progress import Progress
 from gate.sequence import Block
 from gate.serving.engine_log import merged
@@ -46,17 +46,19 @@ class Engine(Protocol):
 
 
 AnyEngine = TypeVar("AnyEngine", bound=Engine)
+Look = Callable[[Sequence[str], float], NextStep]
+"""Outcomes so far, one string a repeat as in a run record, and seconds since the start -> what to do next."""
 
 
 @dataclass
 class Asked:
     """What came of the cell so far.
 
-    `samples` are those of complete blocks, `generated` counts all; `evidence` is what every engine of this
+    `answers` are those of complete blocks, `generated` counts all; `evidence` is what every engine of this
     cell said, the one before a restart included.
     """
 
-    samples: list[Sample] = field(default_factory=list)
+    answers: Answers
     generated: int = 0
     evidence: Evidence = field(default_factory=Evidence)
     restarts: list[Restart] = field(default_factory=list)
@@ -83,7 +85,7 @@ async def measure(
     start: Callable[[int], AbstractAsyncContextManager[AnyEngine]],
     make_client: Callable[[AnyEngine], AbstractAsyncContextManager[Client]],
     journal: Journal,
-    look: Callable[[RunRecord], NextStep],
+    look: Look,
     progress: Progress,
     clock: Callable[[], float],
     restarts: int = RESTARTS,
@@ -101,12 +103,12 @@ async def measure(
         start: number of the restart -> starts the engine when entered, leaves nothing behind when left.
         make_client: engine -> client.
         journal: the samples of this sequence so far; nothing in it is asked again.
-        look: taken after every complete block, at the record so far; says whether and how to go on.
+        look: taken after every complete block; says whether and how to go on.
         progress: told what happens.
         clock: seconds, monotonic.
         restarts: how many, after the engine was lost; those that followed a lost machine are not counted.
     """
-    asked, began = Asked(), clock()
+    asked, began = Asked(Answers(plan.task.questions)), clock()
 
     def record(failure: Failure | None = None) -> RunRecord:
         return _record(plan, asked, failure=failure, seconds=clock() - began)
@@ -118,7 +120,11 @@ async def measure(
             _, asked.probe = await plan.probe.take(client, SERVED_MODEL, clock)
             if plan.probe.stop(asked.probe):
                 return
-        await _ask_blocks(plan, client, journal, asked, look=lambda: look(record()), progress=progress)
+
+        def taken() -> NextStep:
+            return look(asked.answers.outcomes, clock() - began)
+
+        await _ask_blocks(plan, client, journal, asked, look=taken, progress=progress)
 
     async def attempt() -> Failure | None:
         """One engine from its start to its end."""
@@ -193,7 +199,7 @@ def _values(fact: str) -> frozenset[str]:
 
 def unmeasured(plan: Plan, failure: Failure | None = None) -> RunRecord:
     """The record of a cell that no engine was started for."""
-    return _record(plan, Asked(), failure=failure, seconds=0.0)
+    return _record(plan, Asked(Answers(plan.task.questions)), failure=failure, seconds=0.0)
 
 
 async def _ask_blocks(
@@ -207,7 +213,7 @@ async def _ask_blocks(
 ) -> None:
     """Ask block after block; the next one is in flight while a look waits for its whole block."""
     already = dict(journal.samples)
-    asked.samples, asked.generated = [], len(already)
+    asked.answers, asked.generated = Answers(plan.task.questions), len(already)
 
     def answered(sample: Sample) -> None:
         journal.append(sample)
@@ -225,7 +231,7 @@ async def _ask_blocks(
         while waiting or flying:
             while waiting and len(flying) < wanted:
                 flying.append(start(waiting.popleft()))
-            asked.samples.extend(await flying[0])
+            asked.answers.add(await flying[0])
             flying.popleft()
             await asyncio.to_thread(journal.sync)  # a store can be far away
             step = look()
@@ -279,7 +285,6 @@ def _record(
 ) -> RunRecord:
     gate, reference = plan.spec.gate, plan.reference
     restarted = {"engine_restarts": str(len(asked.restarts))} if asked.restarts else {}
-    outcomes, tokens, finish = matrices(plan.task.questions, asked.samples)
     return RunRecord(
         purpose=plan.purpose,
         cell=plan.spec.cell,
@@ -301,9 +306,9 @@ def _record(
         questions=plan.task.questions,
         groups=grouped(plan.task.questions, plan.task.groups),
         look_at=tuple(block.samples_after for block in plan.blocks),
-        outcomes=outcomes,
-        tokens=tokens,
-        finish=finish,
+        outcomes=asked.answers.outcomes,
+        tokens=asked.answers.tokens,
+        finish=asked.answers.finish,
         generated=asked.generated,
         seconds=round(seconds, 3),
         gpus=0 if plan.spec.cell.arch == "cpu" else plan.spec.gpus,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
@@ -56,7 +57,7 @@ class Plan:
     accept_unproven: tuple[str, ...] = ()
     probe: ProbePlan | None = None
 
-    @property
+    @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """Every block of the budget, in the order they are asked."""
         return blocks(self.task.questions, self.stream, self.max_repeats)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -104,28 +104,87 @@ def matrices(
     Raises:
         RecordError: a sample is there twice, or is of an unknown question or repeat.
     """
-    total = 1 + max((s.repeat for s in samples), default=-1) if repeats is None else repeats
-    position = {question: i for i, question in enumerate(questions)}
-    outcomes = [[Outcome.NOT_ASKED.value] * len(questions) for _ in range(total)]
-    finish = [[Finish.NOT_ASKED.value] * len(questions) for _ in range(total)]
-    tokens = [[0] * len(questions) for _ in range(total)]
-    for sample in samples:
-        column = position.get(sample.question)
-        where = f"question {sample.question}, repeat {sample.repeat}"
-        if column is None or not 0 <= sample.repeat < total:
-            raise RecordError(
-                "a sample was not asked for",
-                where=where,
-                hint="measure again; a record is never mended by hand",
-            )
-        if outcomes[sample.repeat][column] != Outcome.NOT_ASKED:
-            raise RecordError(
-                "a sample is there twice", where=where, hint="measure again; a record is never mended by hand"
-            )
-        outcomes[sample.repeat][column] = sample.outcome.value
-        finish[sample.repeat][column] = sample.finish.value
-        tokens[sample.repeat][column] = sample.tokens
-    return tuple(map("".join, outcomes)), tuple(map(tuple, tokens)), tuple(map("".join, finish))
+    answers = Answers(questions, repeats)
+    answers.add(samples)
+    return answers.outcomes, answers.tokens, answers.finish
+
+
+class Answers:
+    """Samples as a run record holds them; adding some costs what they are, not what is there already.
+
+    Args:
+        questions: Q ids in the record's order.
+        repeats: how many entries; by default up to the last repeat that has a sample.
+    """
+
+    def __init__(self, questions: Sequence[str], repeats: int | None = None) -> None:
+        self._column = {question: i for i, question in enumerate(questions)}
+        self._declared = repeats
+        self._outcomes: list[list[str]] = []
+        self._tokens: list[list[int]] = []
+        self._finish: list[list[str]] = []
+        self._told: list[str] = []
+        self._stale: set[int] = set()
+        self._grow(repeats or 0)
+
+    def add(self, samples: Iterable[Sample]) -> None:
+        """Put each in its place.
+
+        Raises:
+            RecordError: a sample is there already, or is of an unknown question or repeat.
+        """
+        for sample in samples:
+            repeat = sample.repeat
+            column = self._column.get(sample.question)
+            if column is None or repeat < 0 or (self._declared is not None and repeat >= self._declared):
+                raise RecordError(
+                    "a sample was not asked for",
+                    where=_place(sample),
+                    hint="measure again; a record is never mended by hand",
+                )
+            if repeat >= len(self._outcomes):
+                self._grow(repeat + 1)
+            row = self._outcomes[repeat]
+            if row[column] != Outcome.NOT_ASKED:
+                raise RecordError(
+                    "a sample is there twice",
+                    where=_place(sample),
+                    hint="measure again; a record is never mended by hand",
+                )
+            row[column] = sample.outcome
+            self._finish[repeat][column] = sample.finish
+            self._tokens[repeat][column] = sample.tokens
+            self._stale.add(repeat)
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """One string of Q characters a repeat."""
+        for repeat in self._stale:
+            self._told[repeat] = "".join(self._outcomes[repeat])
+        self._stale.clear()
+        return tuple(self._told)
+
+    @property
+    def tokens(self) -> tuple[tuple[int, ...], ...]:
+        """Q numbers a repeat."""
+        return tuple(map(tuple, self._tokens))
+
+    @property
+    def finish(self) -> tuple[str, ...]:
+        """One string of Q characters a repeat."""
+        return tuple(map("".join, self._finish))
+
+    def _grow(self, repeats: int) -> None:
+        total = len(self._column)
+        for _ in range(len(self._outcomes), repeats):
+            self._outcomes.append([Outcome.NOT_ASKED] * total)
+            self._tokens.append([0] * total)
+            self._finish.append([Finish.NOT_ASKED] * total)
+            self._told.append(Outcome.NOT_ASKED * total)
+
+
+def _place(sample: Sample) -> str:
+    return f"question {sample.question}, repeat {sample.repeat}"
 
 
 def _contradiction(record: RunRecord) -> str | None:

@@ -27,7 +27,7 @@ from gate.evals.parts import Parts, open_journal
 from gate.executors import Executor, Here, Place, check_executor, executor_for, visibility_variables
 from gate.executors.ray import Cluster, OnRay, connected
 from gate.fingerprint import UNKNOWN
-from gate.measure import RESTARTS, Engine, failure_of, measure, unmeasured
+from gate.measure import RESTARTS, Engine, Look, failure_of, measure, unmeasured
 from gate.model.record import Failure, RunRecord
 from gate.model.result import CellResult, GateReport, Verdict
 from gate.objects import objects_at
@@ -317,7 +317,7 @@ async def _measure_cell(
     return result
 
 
-def to_the_end(record: RunRecord) -> NextStep:
+def to_the_end(outcomes: Sequence[str], seconds: float) -> NextStep:
     """Never stop early: fixed-size runs are not looked at before they are complete."""
     return NextStep(stop=False, lookahead=True, looks=())
 
@@ -335,7 +335,7 @@ async def measure_plan(
     *,
     concurrency: int | None,
     hang_seconds: float | None,
-    look: Callable[[RunRecord], NextStep],
+    look: Look,
     place: Place = HERE,
 ) -> RunRecord:
     """Measure one planned cell with the real engine, client and clock."""
@@ -379,8 +379,8 @@ def _journal(plan: Plan, outputs: Outputs) -> Path | Parts:
     return outputs.journal(plan.spec.cell, plan.stream if plan.replays else None)
 
 
-def looks_of(plan: Plan, progress: Progress) -> Callable[[RunRecord], NextStep]:
-    """Look at the record after every block, as `decide_cell` will, show it, and mind `max_minutes`."""
+def looks_of(plan: Plan, progress: Progress) -> Look:
+    """Look at the outcomes after every block, as `decide_cell` will, show it, and mind `max_minutes`."""
     if plan.reference is None or plan.budget is None:
         raise UsageError(
             "nothing to compare with",
@@ -389,11 +389,11 @@ def looks_of(plan: Plan, progress: Progress) -> Callable[[RunRecord], NextStep]:
         )
     sequence = plan_sequence(plan.reference, plan.budget, question_order_seed=plan.stream)
 
-    def look(record: RunRecord) -> NextStep:
-        step = next_step(sequence, record.outcomes)
+    def look(outcomes: Sequence[str], seconds: float) -> NextStep:
+        step = next_step(sequence, outcomes)
         progress.look(step.looks[-1])
         minutes = plan.spec.gate.max_minutes
-        expired = minutes is not None and record.seconds >= 60 * minutes
+        expired = minutes is not None and seconds >= 60 * minutes
         return step._replace(stop=step.stop or expired)
 
     return look
