@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gate.cells import CellSpec
 from gate.errors import UsageError
 from gate.fingerprint import HUB_ID
 from gate.model.canonical import sha256_of
-from gate.plan import SERVED_MODEL, Plan, Served
+from gate.served import SERVED_MODEL, Served
 from gate.serving import gpu
 from gate.serving.confinement import Accelerator, Confinement, client_environment
 from gate.serving.docker import DockerContainer
@@ -24,6 +24,10 @@ from gate.serving.image import Image, ask_image, image_of
 from gate.serving.launch import Launcher, LocalProcess
 from gate.serving.remote import Address, Remote, RemoteEngine, RemoteServer, introduce, remote_engine
 from gate.serving.server import OnLine, Server, serve
+
+if TYPE_CHECKING:  # a node of a cluster starts engines, and needs no plan and no statistics for it
+    from gate.cells import CellSpec
+    from gate.plan import Plan
 
 Running = Server | RemoteEngine
 

@@ -23,10 +23,11 @@ from gate.model.evidence import Evidence
 from gate.model.probe import Probe
 from gate.model.record import Failure, Restart, RunRecord
 from gate.model.sample import Sample
-from gate.plan import SERVED_MODEL, Plan
+from gate.plan import Plan
 from gate.records import Answers
 from gate.report.progress import Progress
 from gate.sequence import Block
+from gate.served import SERVED_MODEL
 from gate.serving.engine_log import merged
 
 LOOKAHEAD: Final = 1

@@ -23,9 +23,8 @@ from gate.model.fingerprint import Fingerprint
 from gate.model.record import CONFIRMATION_REPEATS
 from gate.numerics.plan import ProbePlan, plan_probe
 from gate.sequence import Block, blocks, candidate_stream, confirmation_stream, new_stream
-from gate.serving.environment import CONVERSATION_DATE, CONVERSATION_DATE_VARIABLE
+from gate.served import BY_THE_GATE, Served
 
-SERVED_MODEL: Final = "model-under-test"
 COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
@@ -115,20 +114,6 @@ class Origins:
 
 
 @dataclass(frozen=True)
-class Served:
-    """How the engine serves: the model's name for requests, and the date that the model is told."""
-
-    model: str = SERVED_MODEL
-    conversation_date: str | None = CONVERSATION_DATE
-    by_config: bool = True
-
-    def date(self, spec: CellSpec) -> str | None:
-        """The date for the fingerprint; a config's own variable counts only where the gate sets it."""
-        declared = self.conversation_date
-        return spec.env.get(CONVERSATION_DATE_VARIABLE, declared) if self.by_config else declared
-
-
-@dataclass(frozen=True)
 class Heads:
     """The commits under test; without them a run is nobody's sequence and draws a stream of its own."""
 
@@ -158,7 +143,7 @@ def plan_gate(
     accept_wider_margin: bool,
     engine: str,
     provenance: Mapping[str, str],
-    served: Served = Served(),
+    served: Served = BY_THE_GATE,
 ) -> Plan:
     """The plan of a cell that is compared with its baseline.
 
@@ -238,7 +223,7 @@ def plan_collection(
     repeats: int,
     engine: str,
     provenance: Mapping[str, str],
-    served: Served = Served(),
+    served: Served = BY_THE_GATE,
 ) -> Plan:
     """The plan of a fixed-size run for the baseline: its size is declared here, before it starts."""
     plan = _plan(
@@ -255,7 +240,7 @@ def _plan(
     family_size: int,
     engine: str,
     provenance: Mapping[str, str],
-    served: Served = Served(),
+    served: Served = BY_THE_GATE,
 ) -> Plan:
     model = origins.model or spec.model_name
     task = load_task(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from gate.evals.asking import Client, Manner
-from gate.measure import Engine
 from gate.serving.launch import Launcher
 from gate.serving.remote import RemoteServer
+
+if TYPE_CHECKING:  # what runs on a node of a cluster measures nothing
+    from gate.measure import Engine
 
 
 class Job(Protocol):

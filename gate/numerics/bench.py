@@ -25,10 +25,11 @@ from gate.model.probe import Probe
 from gate.numerics.plan import first_probe
 from gate.numerics.selftest import ScoreTest
 from gate.outputs import Outputs
-from gate.plan import SERVED_MODEL, Heads, Plan, plan_gate
+from gate.plan import Heads, Plan, plan_gate
 from gate.report.progress import SilentProgress
 from gate.request import RunRequest, provenance_of, select
 from gate.run import REQUEST_SECONDS, looks_of
+from gate.served import SERVED_MODEL
 
 _NO_PREFIX_CACHE: Final = ("--no-enable-prefix-caching",)
 Say = Callable[[str], None]

@@ -28,9 +28,10 @@ from gate.numerics.compare import distances
 from gate.numerics.plan import ProbePlan, first_probe
 from gate.numerics.store import Healthy, HealthyKind, ProbeBaseline, load, probe_path, save
 from gate.outputs import Outputs
-from gate.plan import SERVED_MODEL, Plan, plan_collection
+from gate.plan import Plan, plan_collection
 from gate.report.progress import Progress
 from gate.request import RunRequest, provenance_of, select
+from gate.served import SERVED_MODEL
 from gate.serving.signals import cancelled_by_signals
 from gate.stats.drift import Rows
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ from gate.errors import UsageError
 from gate.executors import Executor, Here, Job, Jobs, Place, Sequential, executor_for
 from gate.executors.ray import OnRay
 from gate.serving.launch import Launcher
+from tests.support.project import environment
 
 HIP, CUDA = "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
 EIGHT = [str(number) for number in range(8)]
@@ -203,3 +206,14 @@ async def test_an_engine_is_shown_its_gpus_and_only_those_a_scheduler_left(
 def test_one_job_at_a_time_sees_what_the_machine_shows() -> None:
     assert isinstance(executor_for(1, arch="gfx950", gpu_count=8, environ={}), Sequential)
     assert Here().environment("gfx950") == {}
+
+
+def test_a_node_needs_no_statistics_to_start_an_engine() -> None:
+    """Importing them takes a second, in a process of its own for every cell."""
+    loads = "import sys, gate.executors.ray_host; print(*sys.modules)"
+    listed = subprocess.run(
+        [sys.executable, "-c", loads], env=environment(), capture_output=True, text=True, check=True
+    )
+    loaded = set(listed.stdout.split())
+    assert "gate.serving.server" in loaded
+    assert not loaded & {"numpy", "scipy", "gate.plan", "gate.measure", "gate.decide", "gate.config"}
