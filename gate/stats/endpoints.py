@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, stdtr
-from scipy.stats import hypergeom
 
 from gate.errors import StatisticsError
 from gate.stats.looks import P_FLOOR, Floats
@@ -91,7 +90,10 @@ def share_rise(before: int, n: int, after: int, m: int) -> Endpoint:
         m: samples of the candidate.
     """
     x, y = int(_counts([before], n)[0]), int(_counts([after], m)[0])
-    return Endpoint(_bounded(float(hypergeom.sf(y - 1, n + m, x + y, m))), x / n, y / m)
+    total = x + y
+    u = np.arange(max(y, total - n), min(total, m) + 1)
+    ways = _log_choose(total, u) + _log_choose(n + m - total, m - u) - _log_choose(n + m, np.array(m))
+    return Endpoint(_bounded(float(np.exp(ways).sum())), x / n, y / m)
 
 
 def broken_questions(k: ArrayLike, n: int, s: ArrayLike, m: int) -> tuple[BrokenQuestion, ...]:

@@ -36,6 +36,13 @@ def test_one_stratum_is_fishers_exact_test():
     assert (found.before, found.after) == (0.01, 0.036)
 
 
+@given(st.integers(1, 400), st.integers(1, 400), st.data())
+def test_a_rise_of_a_share_is_the_tail_of_the_hypergeometric_law(n, m, data):
+    x, y = data.draw(st.integers(0, n)), data.draw(st.integers(0, m))
+    tail = scipy_stats.hypergeom.sf(y - 1, n + m, x + y, m)
+    assert share_rise(x, n, y, m).p_value == pytest.approx(max(tail, 1e-12), rel=1e-9)
+
+
 def test_no_events_at_all_are_no_rise():
     assert rate_rise([0, 0], 8, [0, 0], 4).p_value == 1
 
