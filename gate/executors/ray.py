@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -191,6 +192,9 @@ class RayHost:
 class OnRay:
     """Every cell on a node of its own choosing; as many at once as the cluster has room for.
 
+    A cell that is done leaves its process to the next one that takes as many GPUs: Ray takes seconds to end
+    one and to start another.
+
     Args:
         cluster: where.
         choice: the engine under test, and
@@ -202,6 +206,7 @@ class OnRay:
         self._choice = choice
         self._identity = identity
         self._vetted: set[str] = set()
+        self._waiting: defaultdict[int, list[asyncio.Future[RayHost]]] = defaultdict(list)
 
     def check(self, jobs: Sequence[Job]) -> None:
         """See `Executor`."""
@@ -215,7 +220,7 @@ class OnRay:
         failed = False
 
         async def one(job: AnyJob) -> Result:
-            place = HostedPlace(partial(self._cluster.host, job, self._vet))
+            place = HostedPlace(partial(self._find, job))
             try:
                 try:
                     await place.take()
@@ -224,7 +229,10 @@ class OnRay:
                         raise
                 except EngineError:
                     pass  # `measure` meets it again where it makes a record of it
-                return await measure(job, place)
+                result = await measure(job, place)
+                if (host := place.give()) is not None:
+                    self._leave(host, job.gpus)
+                return result
             finally:
                 place.leave()
 
@@ -243,6 +251,32 @@ class OnRay:
                 task.cancel()
             await asyncio.gather(watching, *running, return_exceptions=True)
         return [results[number] for number in range(len(jobs))]
+
+    async def _find(self, job: Job) -> RayHost:
+        """What Ray finds for the job, or what another one of its size leaves, whichever is there first."""
+        left: asyncio.Future[RayHost] = asyncio.get_running_loop().create_future()
+        self._waiting[job.gpus].append(left)
+        placed = asyncio.ensure_future(self._cluster.host(job, self._vet))
+        taken: asyncio.Future[RayHost] | None = None
+        try:
+            await asyncio.wait({left, placed}, return_when=asyncio.FIRST_COMPLETED)
+            taken = left if left.done() else placed
+            return taken.result()
+        finally:
+            if not left.done():
+                self._waiting[job.gpus].remove(left)
+            for other in {left, placed} - {taken}:
+                other.cancel()
+                await asyncio.wait([other])
+                if not other.cancelled() and other.exception() is None:
+                    self._leave(other.result(), job.gpus)
+
+    def _leave(self, host: RayHost, gpus: int) -> None:
+        """To who has waited longest for as many GPUs; its end where nobody does."""
+        if waiting := self._waiting[gpus]:
+            waiting.pop(0).set_result(host)
+        else:
+            host.end()
 
     async def _vet(self, host: RayHost) -> None:
         """Refuse a node whose engine is another one: its samples would be mixed with the others'."""

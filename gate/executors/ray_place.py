@@ -8,7 +8,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from gate.errors import EngineError, GateError, UsageError
 from gate.evals.asking import Manner, Reply
@@ -38,6 +38,9 @@ class Host(Protocol):
 
     def end(self) -> None:
         """End its process, and by that whatever it still runs."""
+
+
+AnyHost = TypeVar("AnyHost", bound=Host)
 
 
 class HostedEngine:
@@ -188,27 +191,31 @@ class HostedClient:
                 self._taught = task
 
 
-class HostedPlace:
+class HostedPlace(Generic[AnyHost]):
     """A place whose machine is found when it is needed, and another one when it is lost.
 
     Args:
         find: waits for a machine of the cluster that has what the job needs free.
     """
 
-    def __init__(self, find: Callable[[], Awaitable[Host]]) -> None:
+    def __init__(self, find: Callable[[], Awaitable[AnyHost]]) -> None:
         self._find = find
-        self._host: Host | None = None
+        self._host: AnyHost | None = None
 
-    async def take(self) -> Host:
+    async def take(self) -> AnyHost:
         """The job's machine, found if need be."""
         if self._host is None:
             self._host = await self._find()
         return self._host
 
+    def give(self) -> AnyHost | None:
+        """The machine, for another job, where there is one; it is no longer this one's."""
+        host, self._host = self._host, None
+        return host
+
     def leave(self) -> None:
         """Give the machine back."""
-        host, self._host = self._host, None
-        if host is not None:
+        if (host := self.give()) is not None:
             host.end()
 
     @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -30,20 +31,31 @@ EXECUTORS = [
 Make = Callable[[], Executor]
 
 
-class SmallCluster:
-    """A cluster with room for two jobs, in the place of a real one (tests/integration/test_executors.py)."""
+class Machine:
+    """What a job was placed on."""
 
-    def __init__(self) -> None:
-        self.room = asyncio.Semaphore(2)
-
-    async def host(self, job: Job, vet: object) -> SmallCluster:
-        """A machine, when there is one."""
-        await self.room.acquire()
-        return self
+    def __init__(self, cluster: SmallCluster, gpus: int) -> None:
+        self.cluster = cluster
+        self.gpus = gpus
 
     def end(self) -> None:
         """Given back."""
-        self.room.release()
+        self.cluster.ended += 1
+        self.cluster.room.release()
+
+
+class SmallCluster:
+    """A cluster with room for two jobs, in the place of a real one (tests/integration/test_executors.py)."""
+
+    def __init__(self, room: int = 2) -> None:
+        self.room = asyncio.Semaphore(room)
+        self.begun = self.ended = 0
+
+    async def host(self, job: Job, vet: object) -> Machine:
+        """A machine, when there is one."""
+        await self.room.acquire()
+        self.begun += 1
+        return Machine(self, job.gpus)
 
     async def watch(self) -> None:
         """The head is always there."""
@@ -147,6 +159,76 @@ async def test_no_gpu_belongs_to_two_jobs_and_no_more_run_than_asked(
     cells = [Cell(str(number), need) for number, need in enumerate(needs)]
     assert await Jobs(at_once, EIGHT[:4]).run(cells, measure) == needs
     assert most <= at_once
+
+
+def on(cluster: SmallCluster) -> OnRay:
+    """The executor of this cluster."""
+    return OnRay(cluster, EngineChoice(), "engine")  # type: ignore[arg-type]
+
+
+async def test_a_cell_that_is_done_leaves_its_process_to_the_one_that_waited_longest() -> None:
+    cluster, order = SmallCluster(), list[str]()
+
+    async def measure(job: Cell, place: Place) -> Machine:
+        order.append(job.name)
+        return await place.take()
+
+    machines = await on(cluster).run(CELLS, measure)
+    assert (len(set(machines)), cluster.begun, cluster.ended) == (2, 2, 2)
+    assert order == ["a", "b", "c", "d"]
+
+
+async def test_a_process_is_left_only_to_a_cell_with_as_many_gpus() -> None:
+    cluster, cells = SmallCluster(room=1), [Cell("a", 1), Cell("b", 2), Cell("c", 1)]
+
+    async def measure(job: Cell, place: Place) -> int:
+        return (await place.take()).gpus
+
+    assert await on(cluster).run(cells, measure) == [1, 2, 1]
+    assert (cluster.begun, cluster.ended) == (2, 2)
+
+
+async def test_a_process_of_a_cell_that_was_lost_is_left_to_nobody() -> None:
+    cluster = SmallCluster(room=1)
+
+    async def measure(job: Cell, place: Place) -> Machine:
+        machine = await place.take()
+        place.leave()
+        return machine
+
+    assert len(set(await on(cluster).run(CELLS, measure))) == 4
+    assert (cluster.begun, cluster.ended) == (4, 4)
+
+
+async def test_two_processes_for_one_cell_at_the_same_moment_and_one_of_them_ends() -> None:
+    cluster = SmallCluster(room=1)
+
+    async def measure(job: Cell, place: Place) -> Machine:
+        machine = await place.take()
+        if job.name == "a":
+            cluster.room.release()  # a node joins while the cell ends
+            await asyncio.sleep(0)
+        return machine
+
+    first, second = await on(cluster).run(CELLS[:2], measure)
+    assert (cluster.begun, cluster.ended) == (2, 2)
+    assert first is second
+
+
+async def test_no_process_is_left_when_a_run_is_cancelled() -> None:
+    cluster = SmallCluster()
+
+    async def measure(job: Cell, place: Place) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    run = asyncio.ensure_future(on(cluster).run(CELLS, measure))
+    await yields()
+    run.cancel()
+    await yields()
+    run.cancel()
+    await run
+    assert cluster.begun == cluster.ended
 
 
 async def test_jobs_really_run_at_once() -> None:
