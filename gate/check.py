@@ -23,6 +23,7 @@ from gate.model.result import CellResult, GateReport, Verdict
 from gate.numerics.compare import compare
 from gate.numerics.store import ProbeBaseline
 from gate.numerics.store import load as load_probe
+from gate.objects import Objects
 from gate.reporting import assemble, fail_on_verdicts
 
 NO_RECORD: Final = "no run record of this cell arrived: its job failed, or did not run"
@@ -32,7 +33,7 @@ NO_RECORD: Final = "no run record of this cell arrived: its job failed, or did n
 class CheckRequest:
     """What the command line asked for."""
 
-    records: Path
+    records: Path | Objects
     paths: tuple[Path, ...]
     baselines: Path
     arch: str | None = None
@@ -58,7 +59,7 @@ def check_records(request: CheckRequest) -> GateReport:
     if strangers := sorted(str(cell) for cell in found.keys() - {spec.cell for spec in specs}):
         raise RecordError(
             f"no config at hand defines the cell {strangers[0]}",
-            where=str(request.records),
+            where=records.shown(request.records),
             hint="name the configs or lists that the records were made from",
         )
     family_size = request.family_size or len(specs)

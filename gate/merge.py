@@ -17,6 +17,7 @@ from gate.model.cell import Cell
 from gate.model.record import RunRecord
 from gate.model.result import GateReport
 from gate.numerics.store import load as load_probe
+from gate.objects import Objects
 from gate.outputs import Outputs
 from gate.reporting import assemble, fail_on_verdicts, write_report
 
@@ -25,7 +26,7 @@ from gate.reporting import assemble, fail_on_verdicts, write_report
 class MergeRequest:
     """What the command line asked for; `out` None writes no files."""
 
-    records: tuple[Path, ...]
+    records: tuple[Path | Objects, ...]
     paths: tuple[Path, ...]
     baselines: Path
     out: Path | None = None
@@ -45,6 +46,7 @@ def merge_records(request: MergeRequest) -> GateReport:
     Raises:
         RecordError: two jobs left a record of one cell, or one of a cell that no config at hand defines.
         ConfigError, BaselineError, UsageError: a file at hand is wrong.
+        StorageError: a store cannot be used.
     """
     fail_on = fail_on_verdicts(request.fail_on)
     specs = cells_of(request.paths, arch=request.arch)
@@ -76,18 +78,20 @@ def merge_records(request: MergeRequest) -> GateReport:
     return report
 
 
-def _gather(places: Sequence[Path], cells: Sequence[Cell]) -> tuple[dict[Cell, RunRecord], dict[Cell, str]]:
+def _gather(
+    places: Sequence[Path | Objects], cells: Sequence[Cell]
+) -> tuple[dict[Cell, RunRecord], dict[Cell, str]]:
     """The records by cell, and why those that cannot be used cannot; a place that is missing holds none.
 
     Of two attempts at a cell none counts where one cannot be read: what it said may have been worse.
     """
     by_name = {records.record_path(Path(), cell).name: cell for cell in cells}
     found: dict[Cell, RunRecord] = {}
-    origin: dict[Cell, Path] = {}
+    origin: dict[Cell, str] = {}
     refused: dict[Cell, str] = {}
     for file in (file for place in places for file in _files(place)):
         try:
-            record = records.read(file)
+            record = file.read()
         except RecordError as error:
             if file.name not in by_name:
                 raise
@@ -96,21 +100,23 @@ def _gather(places: Sequence[Path], cells: Sequence[Cell]) -> tuple[dict[Cell, R
         if record.cell not in cells:
             raise RecordError(
                 f"no config at hand defines the cell {record.cell}",
-                where=str(file),
+                where=file.where,
                 hint="name the configs or lists that the records were made from",
             )
         if record.cell in found:
             raise RecordError(
                 f"is of the cell {record.cell}, and so is {origin[record.cell]}",
-                where=str(file),
+                where=file.where,
                 hint="give the records of one attempt only",
             )
-        found[record.cell], origin[record.cell] = record, file
+        found[record.cell], origin[record.cell] = record, file.where
     return {cell: record for cell, record in found.items() if cell not in refused}, refused
 
 
-def _files(place: Path) -> list[Path]:
-    """The records of one job: a file, a folder of them, or a run's output with a folder `records`."""
+def _files(place: Path | Objects) -> list[records.Unread]:
+    """The records of one job: a file, a folder of them, a run's output with a folder `records`, a store."""
+    if not isinstance(place, Path):
+        return records.stored_in(place)
     if not place.is_dir():
-        return [place] if place.exists() else []
-    return sorted([*place.glob("*.json"), *place.glob("records/*.json")])
+        return records.files_of(place) if place.exists() else []
+    return records.files_of(*sorted([*place.glob("*.json"), *place.glob("records/*.json")]))

@@ -57,12 +57,12 @@ def objects_at(url: str) -> Objects:
         system, root = url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
     except ImportError as missing:
         raise UsageError(
-            f"--store {url.partition(':')[0]}:// needs a library that is not installed",
+            f"a store at {url.partition(':')[0]}:// needs a library that is not installed",
             hint="pip install 'vllm-eval-gate[store]'",
         ) from missing
     except ValueError as unknown:
         raise UsageError(
-            f"--store {url.partition(':')[0]}: is no kind of store",
+            f"{url.partition(':')[0]}: is no kind of store",
             hint="give file://FOLDER or s3://BUCKET/PREFIX",
         ) from unknown
     return Bucket(system, root.rstrip("/"), url.rstrip("/"))

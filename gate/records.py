@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from gate.model.canonical import canonical_json, sha256_of
 from gate.model.cell import Cell
 from gate.model.record import RunRecord
 from gate.model.sample import Finish, Outcome, Sample
+from gate.objects import Objects, objects_at
 
 SIZE_LIMIT: Final = 32_000_000
 COUNT_LIMIT: Final = 1_000
@@ -60,31 +62,86 @@ def parse(data: bytes, *, where: str) -> RunRecord:
     return record
 
 
-def read_all(path: Path) -> tuple[RunRecord, ...]:
-    """Every record of a folder (*.json, ordered by name), or the one of a file.
+class Unread(NamedTuple):
+    """A record where it lies: the name of its file, where that is, and what reads it as `read` does."""
+
+    name: str
+    where: str
+    read: Callable[[], RunRecord]
+
+
+def place_of(text: str) -> Path | Objects:
+    """Where records lie: a path, or the URL that `gate run --store` was given; raises UsageError."""
+    return objects_at(text) if "://" in text else Path(text)
+
+
+def shown(place: Path | Objects) -> str:
+    """A place for people."""
+    return str(place) if isinstance(place, Path) else place.url
+
+
+def files_of(*paths: Path) -> list[Unread]:
+    """The records in these files."""
+    return [Unread(path.name, str(path), partial(read, path)) for path in paths]
+
+
+def stored_in(objects: Objects) -> list[Unread]:
+    """The records that runs left in a store, ordered by name; raises StorageError."""
+    names = [name for name in objects.names("records") if name.endswith(".json")]
+    return [
+        Unread(Path(name).name, f"{objects.url}/{name}", partial(_read_stored, objects, name))
+        for name in names
+    ]
+
+
+def _read_stored(objects: Objects, name: str) -> RunRecord:
+    where, data = f"{objects.url}/{name}", objects.read([name]).get(name)
+    if data is None:
+        raise RecordError(
+            "was removed while the records were read",
+            where=where,
+            hint="run it again once nobody writes there",
+        )
+    if len(data) > SIZE_LIMIT:
+        raise RecordError(
+            f"{len(data):,} bytes, but at most {SIZE_LIMIT:,} are read",
+            where=where,
+            hint="that is no run record: give the URL that `gate run --store` was given",
+        )
+    return parse(data, where=where)
+
+
+def read_all(place: Path | Objects) -> tuple[RunRecord, ...]:
+    """Every record of a folder (*.json, ordered by name) or of a store, or the one of a file.
 
     Raises:
         RecordError: a record is wrong, two are of one cell, or there is none.
+        StorageError: the store cannot be used.
     """
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    if isinstance(place, Path):
+        files = files_of(*(sorted(place.glob("*.json")) if place.is_dir() else [place]))
+    else:
+        files = stored_in(place)
     if not files:
         raise RecordError(
-            "holds no run records (*.json)", where=str(path), hint="`gate run --out DIR` writes DIR/records"
+            "holds no run records (*.json)",
+            where=shown(place),
+            hint="`gate run --out DIR` writes DIR/records",
         )
     if len(files) > COUNT_LIMIT:
         raise RecordError(
             f"holds {len(files):,} files; at most {COUNT_LIMIT:,} are read",
-            where=str(path),
+            where=shown(place),
             hint="give a folder with the records of one run",
         )
-    found: dict[Cell, Path] = {}
+    found: dict[Cell, Unread] = {}
     records = []
     for file in files:
-        record = read(file)
+        record = file.read()
         if (earlier := found.setdefault(record.cell, file)) is not file:
             raise RecordError(
                 f"is of the cell {record.cell}, and so is {earlier.name}",
-                where=str(file),
+                where=file.where,
                 hint="keep the one that counts in the folder, and move the other out",
             )
         records.append(record)

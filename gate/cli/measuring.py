@@ -96,7 +96,8 @@ def plan(
 
 def merge(
     records: Annotated[
-        list[Path], typer.Argument(metavar="RECORDS...", help="the jobs' records: files or folders")
+        list[str],
+        typer.Argument(metavar="RECORDS...", help="the jobs' records: files, folders, URLs of --store"),
     ],
     configs: Annotated[
         list[Path], typer.Option("--configs", metavar="CONFIG_OR_LIST", help="what is expected; repeatable")
@@ -113,9 +114,10 @@ def merge(
     """Join the records of many jobs into one report; a job that failed shows as not measured."""
     from gate.merge import MergeRequest, merge_records
     from gate.planning import read_changed
+    from gate.records import place_of
 
     request = MergeRequest(
-        tuple(records),
+        tuple(map(place_of, records)),
         tuple(configs),
         baselines,
         out=out,
@@ -131,7 +133,9 @@ def merge(
 
 
 def check(
-    records: Annotated[Path, typer.Argument(help="run records: a folder, or one file")],
+    records: Annotated[
+        str, typer.Argument(help="run records: a folder, one file, or the URL that --store was given")
+    ],
     paths: Sources,
     backend: Backends = None,
     baselines: Baselines = Path("baselines"),
@@ -144,9 +148,10 @@ def check(
 ) -> None:
     """Decide again from run records alone; verdicts stored anywhere are not believed."""
     from gate.check import CheckRequest, check_records
+    from gate.records import place_of
 
     request = CheckRequest(
-        records,
+        place_of(records),
         tuple(paths),
         baselines,
         given(arch),

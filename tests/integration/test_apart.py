@@ -24,7 +24,7 @@ apart(exec, "import os, time; print(os.getpid(), flush=True); time.sleep(600)")
 def test_it_answers_what_the_function_returns_or_raises() -> None:
     assert apart(os.getpgrp) not in {os.getpgrp(), os.getpid()}
     assert apart(print) is None
-    with pytest.raises(UsageError, match="--store gopher: is no kind of store") as raised:
+    with pytest.raises(UsageError, match="gopher: is no kind of store") as raised:
         apart(objects_at, "gopher://a/b")
     assert raised.value.hint == "give file://FOLDER or s3://BUCKET/PREFIX"
 

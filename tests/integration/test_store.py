@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from gate import records
+from gate import cli, records
 from gate.errors import RecordError, StorageError, UsageError
 from gate.evals.parts import Parts, open_journal, stored_key
 from gate.model.sample import Finish, Outcome, Sample
 from gate.objects import Objects, objects_at
+from gate.outputs import Outputs
+from tests.support.base_branch import BaseBranch
 from tests.support.project import STORED, Project, environment, finished_with
 from tests.support.waiting import until
 
@@ -224,7 +227,7 @@ def test_a_store_that_cannot_be_used_is_an_error_of_storage(tmp_path: Path) -> N
 
 
 def test_urls_that_nobody_knows_are_refused() -> None:
-    with pytest.raises(UsageError, match="--store gopher: is no kind of store"):
+    with pytest.raises(UsageError, match="gopher: is no kind of store"):
         objects_at("gopher://a/b")
 
 
@@ -278,10 +281,40 @@ def test_another_folder_goes_on_from_the_store_of_a_killed_run(
     assert stored == (out / "records" / name).read_bytes()
 
 
+def test_records_are_decided_and_merged_where_runs_left_them(
+    tmp_path: Path, url: str, objects: Objects, capsys: pytest.CaptureFixture[str]
+) -> None:
+    branch = BaseBranch(tmp_path / "base")
+    for spec in branch.specs:
+        path = records.record_path(tmp_path / "records", spec.cell)
+        records.write(path, branch.record(spec))
+        Outputs(tmp_path, objects).share(path)
+    options = ["--baselines", str(branch.baselines), "--arch", "gfx950"]
+    said = []
+    for place in (url, str(tmp_path / "records")):
+        for command in (
+            ["check", place, str(branch.config)],
+            ["merge", place, "--configs", str(branch.config)],
+        ):
+            with pytest.raises(SystemExit) as ended:
+                cli.main([*command, *options])
+            assert ended.value.code == 0
+            said.append(capsys.readouterr().out)
+    assert said[:2] == said[2:]
+    assert said[0].count("pass") >= len(branch.specs)
+    objects.put(f"records/{path.name}", b"{}")
+    with pytest.raises(RecordError, match=f"{re.escape(url)}/records/{path.name}: "):
+        records.read_all(objects)
+
+
+def test_a_store_without_records_is_named(url: str, objects: Objects) -> None:
+    with pytest.raises(RecordError, match=f"{re.escape(url)}: holds no run records"):
+        records.read_all(objects)
+
+
 def stem(project: Project) -> str:
     """The journal's name for this commit."""
     from gate.model.cell import Cell
-    from gate.outputs import Outputs
     from gate.sequence import candidate_stream
 
     cell = Cell(arch="cpu", config="stub", backend="default")

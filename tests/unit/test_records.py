@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from gate.model.canonical import canonical_json
 from gate.model.cell import Cell
 from gate.model.record import Failure, RunRecord
 from gate.model.sample import Finish, Outcome, Sample
-from gate.records import SIZE_LIMIT, matrices, parse, read, read_all, record_path, write
+from gate.objects import Files
+from gate.records import SIZE_LIMIT, matrices, parse, place_of, read, read_all, record_path, write
 from tests.support.measured import CELL, fingerprint, question_ids, run_record
 
 RECORD = run_record(1, total=5)
@@ -164,6 +166,37 @@ def test_a_folder_of_very_many_files_is_refused(tmp_path: Path) -> None:
         (tmp_path / f"{number}.json").touch()
     with pytest.raises(RecordError, match="holds 1,001 files; at most 1,000 are read"):
         read_all(tmp_path)
+
+
+class Passing(Files):
+    """A store from which everything that is listed has gone."""
+
+    def read(self, names: Sequence[str]) -> dict[str, bytes]:
+        return {}
+
+
+def test_a_stored_record_that_goes_while_it_is_read_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "records/a.json", RECORD)
+    with pytest.raises(
+        RecordError, match=r"file://.*/records/a\.json: was removed while the records were read"
+    ):
+        read_all(Passing(tmp_path))
+
+
+def test_a_stored_record_that_is_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "records/a.json", RECORD)
+    monkeypatch.setattr("gate.records.SIZE_LIMIT", 100)
+    with pytest.raises(RecordError, match=r"file://.*/a\.json: [\d,]+ bytes, but at most 100 are read"):
+        read_all(place_of(tmp_path.as_uri()))
+
+
+def test_a_place_is_a_path_unless_it_is_a_url(tmp_path: Path) -> None:
+    write(tmp_path / "records/a.json", RECORD)
+    (tmp_path / "records/notes.txt").touch()
+    assert place_of("out/records") == Path("out/records")
+    assert read_all(place_of(tmp_path.as_uri())) == (RECORD,)
 
 
 def test_samples_in_any_order_become_rows_by_repeat() -> None:

@@ -192,7 +192,9 @@ def test_a_range_that_git_cannot_follow(answers: dict[str, str], said: str):
 
 
 def test_a_store_whose_library_is_not_installed_names_the_extra():
-    with pytest.raises(UsageError, match=r"--store gcs:// needs a library that is not installed") as refused:
+    with pytest.raises(
+        UsageError, match=r"a store at gcs:// needs a library that is not installed"
+    ) as refused:
         objects_at("gcs://bucket/gate")
     assert "vllm-eval-gate[store]" in (refused.value.hint or "")
 
