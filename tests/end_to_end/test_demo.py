@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
-
 from tests.conftest import EmbeddedEngine
 from tests.support.docs import gate_commands
+from tests.support.left_behind import nothing_left_behind
 from tests.support.project import finished
+from tests.support.waiting import PATIENCE
 
 CELL = "cpu/tiny-gpt-oss-w4a8/emulation"
 
@@ -23,7 +23,7 @@ def make(root: Path, target: str, out: Path) -> subprocess.CompletedProcess[str]
         ["make", "-C", str(root), target, f"OUT={out}"],
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -31,8 +31,8 @@ def make(root: Path, target: str, out: Path) -> subprocess.CompletedProcess[str]
 def test_the_same_checkpoint_through_a_broken_kernel_ends_red_and_names_the_cell(
     root: Path, tmp_path: Path, embedded_engine: EmbeddedEngine
 ):
-    before = {process.pid for process in psutil.process_iter()}
-    done = make(root, "demo-regression", tmp_path)
+    with nothing_left_behind():
+        done = make(root, "demo-regression", tmp_path)
     assert done.returncode != 0
     assert "Error 1" in done.stderr, done.stdout[-3000:] + done.stderr[-3000:]
     report = json.loads((tmp_path / "demo-regression/report.json").read_text())
@@ -40,9 +40,6 @@ def test_the_same_checkpoint_through_a_broken_kernel_ends_red_and_names_the_cell
     (cell,) = report["cells"]
     assert cell["samples_used"] < cell["samples_budget"]
     assert CELL in done.stdout
-    # The engine runs in the checkout's folder, whatever it calls its processes.
-    left = [p for p in psutil.process_iter(["cwd"]) if p.pid not in before and p.info["cwd"] == str(root)]
-    assert not left
     assert_no_question_text(embedded_engine.dataset, tmp_path, done.stdout + done.stderr)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import AnyStr
 
 PAUSE_SECONDS = 0.02
+PATIENCE = 900.0
+"""Seconds after which something hangs. No test may say by it how fast the machine is that runs the tests."""
 
 
 def until(condition: Callable[[], bool], process: subprocess.Popen[AnyStr]) -> None:
