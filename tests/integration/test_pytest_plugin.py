@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import ROOT, STORED, Project, environment
-from tests.support.waiting import lines, until
+from tests.support.project import IMPORTED_FROM, STORED, Project, environment
+from tests.support.waiting import PATIENCE, lines, until
 
 pytest_plugins = ("pytester",)
 
@@ -34,7 +34,7 @@ def project(pytester: pytest.Pytester, stored: Path, monkeypatch: pytest.MonkeyP
     """A project with a list of two configs, of which only one has a baseline."""
     # By name, so that it does not matter whether this checkout's entry point is installed.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", IMPORTED_FROM)
     monkeypatch.setenv("NO_COLOR", "1")
     project = Project(pytester.path)
     project.write_config(gate={"margin": 0.12})
@@ -164,6 +164,6 @@ def test_ctrl_c_ends_the_session_and_not_only_the_cell(project: Project):
     ) as run:
         until(lambda: lines(journal) > 9, run)
         run.send_signal(signal.SIGINT)
-        out, _ = run.communicate(timeout=60)
+        out, _ = run.communicate(timeout=PATIENCE)
     assert run.returncode == pytest.ExitCode.INTERRUPTED, out
     assert "cpu__new__default" not in [path.name for path in (project.folder / "out").iterdir()]

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.project import ROOT, Project, environment, finished
+from tests.support.project import IMPORTED_FROM, ROOT, Project, environment, finished
+from tests.support.waiting import PATIENCE
 
 GOOD = ("--accuracy", "0.6")
 WHY = ("--reason", "another kernel", "--accepted-by", "octocat")
@@ -103,7 +104,7 @@ def test_of_two_refreshes_at_once_no_run_is_lost(project: Project) -> None:
         for c in commands
     ]
     for process, again in zip(both, commands, strict=True):
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=PATIENCE)
         if process.returncode:
             assert (process.returncode, "run the command again" in said) == (2, True), said
             assert finished(again, project.folder).code == 0
@@ -130,11 +131,11 @@ def test_a_refresh_of_two_cells_killed_at_any_step_leaves_whole_files_and_goes_o
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.store_writers", "refresh_killed_at_every_step", str(tmp_path)],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": IMPORTED_FROM},
         capture_output=True,
         text=True,
         check=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     found = [line.split() for line in done.stdout.splitlines()]
     assert len(found) > 30, "written in chunks of 128 bytes: there is more to write than that"

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from gate.fingerprint import Git, git_in
 
+DATE = "2026-11-24T12:00:00Z"
 NOBODY = ("-c", "user.name=tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false")
 
 
@@ -25,19 +26,21 @@ def repository(folder: Path, *files: str) -> Git:
     return git_in(folder)
 
 
-def commit(folder: Path, message: str = "a change", author: str = "tester", date: str | None = None) -> str:
-    """Commit whatever is there, written and committed at `date`, and return the commit's id."""
+def commit(folder: Path, message: str = "a change", author: str = "tester", date: str = DATE) -> str:
+    """Commit whatever is there, written and committed at `date`, and return the commit's id.
+
+    The same files give the same id whenever the test runs, and so the same samples: a commit fixes them.
+    """
     run(folder, "add", "--all")
-    when = () if date is None else (f"--date={date}",)
     run(
         folder,
         "commit",
         "--quiet",
         "--allow-empty",
         f"--author={author} <{author}@example.org>",
-        *when,
+        f"--date={date}",
         f"-m{message}",
-        environment={} if date is None else {"GIT_COMMITTER_DATE": date},
+        environment={"GIT_COMMITTER_DATE": date},
     )
     return run(folder, "rev-parse", "HEAD")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -17,12 +18,15 @@ from tests.support.questions import write_questions
 ROOT = Path(__file__).resolve().parents[2]
 STUB = ROOT / "tests/support/engine_stub.py"
 LOG = ROOT / "tests/logs/stand-in.log"
+IMPORTED_FROM = f"{ROOT / 'tests/support/same_streams'}{os.pathsep}{ROOT}"
+"""PYTHONPATH of what a test starts: this checkout, and streams that are the same whenever the test runs."""
 CELL = "cpu/stub/default"
 STORED = ("--accuracy", "0.54")
 """The stub behind a stored baseline: a little worse than the healthy one of the tests (.6).
 
-Each run draws its samples anew, and a gate with alpha .01 is right to fail one run in a hundred of an engine
-that has not changed: 10 of 600 simulated runs did not pass, and none of 1,000 against this baseline.
+A gate with alpha .01 is right to fail one run in a hundred of an engine that has not changed: 10 of 600
+simulated runs did not pass, and none of 1,000 against this baseline. Which samples a test draws is fixed
+(`IMPORTED_FROM`), but changes with the command lines and the questions of the test.
 """
 
 
@@ -130,8 +134,6 @@ def finished_with(
 
 def environment() -> dict[str, str]:
     """What `gate` needs to run from this checkout; nothing of the CI it may run in."""
-    import os
-
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
     found = {
         name: value
@@ -139,4 +141,4 @@ def environment() -> dict[str, str]:
         # Coverage follows the processes that a test starts by variables of its own.
         if name in kept or name.startswith("COV")
     }
-    return found | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "200"}
+    return found | {"PYTHONPATH": IMPORTED_FROM, "NO_COLOR": "1", "COLUMNS": "200"}
