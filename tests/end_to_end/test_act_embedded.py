@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import EmbeddedEngine
 from tests.support.act import ActRun, checkout, job, run_act
+from tests.support.waiting import PATIENCE
 from tests.support.workflows import ROOT, steps
 
 CELL = "cpu/tiny-gpt-oss-w4a8/emulation"
@@ -54,7 +55,7 @@ def act(embedded_engine: EmbeddedEngine, tmp_path_factory: pytest.TempPathFactor
             {"id": "sabotaged", "uses": "./", "with": inputs("sabotaged", sabotaged)},
         )
     }
-    return run_act(checkout(tmp_path_factory.mktemp("repository")), jobs, temp, timeout=900)
+    return run_act(checkout(tmp_path_factory.mktemp("repository")), jobs, temp, timeout=PATIENCE)
 
 
 def test_the_healthy_engine_passes_and_leaves_reports_records_and_a_summary(act: ActRun) -> None:

@@ -15,6 +15,7 @@ from tests.support.github_fake import FakeGitHub
 from tests.support.project import finished
 from tests.support.questions import write_questions
 from tests.support.stages import act_options, stand_ins
+from tests.support.waiting import PATIENCE
 from tests.support.workflows import ROOT
 
 PIN = "acme/vllm-eval-gate@" + "3" * 40
@@ -94,7 +95,7 @@ def test_an_empty_repository_is_green_after_init_and_one_collection(
     assert (checked.code, checked.err) == (0, ""), checked
     commit_all(mine, "Set up the gate")
 
-    collected = finished(readmes_command(mine), mine, timeout=300)
+    collected = finished(readmes_command(mine), mine, timeout=PATIENCE)
     assert collected.code == 0, collected.err
     commit_all(mine, "First baseline")
     written = git(mine, "ls-files").split()

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.support.project import STORED, Project
-from tests.support.waiting import lines, soon_enough, until
+from tests.support.waiting import PATIENCE, lines, soon_enough, until
 from tests.support.workflows import ROOT, steps
 
 SECONDS_BEFORE_THE_RUNNER_KILLS = 7.5
@@ -73,7 +73,7 @@ def test_a_cancelled_step_stops_the_engine_and_says_not_measured(
             running.send_signal(received)
             assert running.wait(60) == 4, (folder / "log").read_text()
             seconds = time.monotonic() - began
-        _, alive = psutil.wait_procs(engines, timeout=60)
+        _, alive = psutil.wait_procs(engines, timeout=PATIENCE)
         assert alive == []
         assert "verdict<<" in (folder / "output").read_text()
         assert "\nnot_measured\n" in (folder / "output").read_text()

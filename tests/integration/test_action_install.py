@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.support.waiting import PATIENCE
 from tests.support.workflows import ROOT
 
 TOOLS = [
@@ -81,7 +82,7 @@ class Runner(NamedTuple):
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=PATIENCE,
         )
         name, _, value = output.read_text().strip().partition("=")
         assert name in ("", "python")

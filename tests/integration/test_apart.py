@@ -14,6 +14,7 @@ from gate.apart import apart
 from gate.errors import EngineError, UsageError
 from gate.objects import objects_at
 from tests.support.project import environment
+from tests.support.waiting import PATIENCE
 
 SLEEPS = """
 from gate.apart import apart
@@ -52,7 +53,7 @@ def test_a_signal_is_passed_on(number: signal.Signals) -> None:
     with sleeping() as running:
         assert driver_of(running).is_running()
         running.send_signal(number)
-        _, err = running.communicate(timeout=60)
+        _, err = running.communicate(timeout=PATIENCE)
     assert f"stopped by {number.name} before there was a result" in err
     assert "KeyboardInterrupt" not in err
 
@@ -61,7 +62,7 @@ def test_it_ends_with_the_process_that_waits_for_it() -> None:
     with sleeping() as running:
         driver = driver_of(running)
         running.kill()
-    driver.wait(timeout=60)
+    driver.wait(timeout=PATIENCE)
 
 
 def sleeping() -> subprocess.Popen[str]:

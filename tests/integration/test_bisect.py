@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.project import ROOT, STUB, Project, environment, finished
+from tests.support.waiting import PATIENCE
 
 # The "kernel" says how often it is right; the engine is whatever the checkout holds.
 SERVE = f"""
@@ -87,7 +88,7 @@ def test_the_script_of_the_docs_finds_the_commit_that_broke_the_kernel(project: 
         env=environment() | set_up,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -183,7 +183,7 @@ async def test_retry_after_decides_the_pause(client_of, engine, task_of):
     started = time.monotonic()
     async with client_of() as client:
         await ask_one(client, task_of())
-    assert 1 <= time.monotonic() - started < 5
+    assert 1 <= time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("retry_after", [formatdate(1e9, usegmt=True), "soon"])
@@ -192,7 +192,7 @@ async def test_a_past_or_unreadable_retry_after_means_no_long_pause(client_of, e
     started = time.monotonic()
     async with client_of() as client:
         await ask_one(client, task_of())
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ async def test_a_request_that_outlasts_its_time_while_tokens_flow_is_an_invalid_
     client_of, engine, task_of, concurrency
 ):
     engine.switch(fault="slow", first=1)
-    async with client_of(timeout_seconds=0.5, hang_seconds=1, concurrency=concurrency) as client:
+    async with client_of(timeout_seconds=2, hang_seconds=10, concurrency=concurrency) as client:
         samples = await ask(client, task_of())
     assert sorted((s.outcome, s.finish) for s in samples) == [
         (Outcome.CORRECT, Finish.STOP),
@@ -241,7 +241,7 @@ async def test_an_engine_that_hangs_is_lost_in_time_and_no_sample_is_wrong(  # n
     async with client_of(timeout_seconds=timeout_seconds, hang_seconds=1, concurrency=concurrency) as client:
         with pytest.raises(EngineLost, match=r"the engine hangs: for 1 s, while .* in flight") as caught:
             await ask(client, task_of(), on_sample=arrived.append)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert arrived == []
     said = "/metrics, which says" if metrics else "/metrics counts no tokens"
     assert said in str(caught.value)
@@ -250,7 +250,7 @@ async def test_an_engine_that_hangs_is_lost_in_time_and_no_sample_is_wrong(  # n
 
 async def test_an_engine_that_hangs_after_good_answers_is_lost_and_keeps_them(client_of, engine, task_of):
     arrived = []
-    async with client_of(hang_seconds=1, concurrency=1) as client:
+    async with client_of(hang_seconds=3, concurrency=1) as client:
         await ask(client, task_of(), on_sample=arrived.append)
         engine.switch(fault="hangs")
         with pytest.raises(EngineLost, match="the engine hangs"):
@@ -260,16 +260,16 @@ async def test_an_engine_that_hangs_after_good_answers_is_lost_and_keeps_them(cl
 
 async def test_a_slow_engine_whose_tokens_flow_does_not_hang(client_of, engine, task_of):
     engine.switch(fault="slow")
-    async with client_of(hang_seconds=0.4) as client:
+    async with client_of(hang_seconds=1.5) as client:
         asking = asyncio.create_task(ask(client, task_of()))
-        assert await asyncio.wait([asking], timeout=2) == (set(), {asking})
+        assert await asyncio.wait([asking], timeout=4) == (set(), {asking})
         asking.cancel()
 
 
 async def test_an_idle_engine_does_not_hang(client_of, engine, task_of):
-    async with client_of(hang_seconds=0.2) as client:
+    async with client_of(hang_seconds=1) as client:
         await ask(client, task_of())
-        await asyncio.sleep(1)
+        await asyncio.sleep(2)
         await ask(client, task_of(), 1)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.checkout import commit, run
 from tests.support.project import LOG, STUB, Project, environment
-from tests.support.waiting import lines, until
+from tests.support.waiting import PATIENCE, lines, until
 
 GOOD = ("--accuracy", "0.6")
 COLLECT = ("baseline", "collect", "--repeats", "4", "--reason", "first", "--concurrency", "4")
@@ -46,8 +46,8 @@ def kill_in_the_middle(project: Project, journal: Path, *options: str, engine: s
         until(lambda: lines(journal) > 11, collecting)
         children = psutil.Process(collecting.pid).children(recursive=True)
         collecting.send_signal(signal.SIGKILL)
-        collecting.communicate(timeout=60)
-    psutil.wait_procs(children, timeout=60)
+        collecting.communicate(timeout=PATIENCE)
+    psutil.wait_procs(children, timeout=PATIENCE)
     assert not [process for process in children if process.is_running()]
     stream: str = json.loads(journal.read_text().splitlines()[0])["key"]["stream"]
     return stream
@@ -120,7 +120,7 @@ def test_runs_that_are_collected_at_once_enter_the_store_in_their_order(project:
     ) as collecting:
         until(lambda: all(journal.exists() for journal in journals), collecting)
         streams = [json.loads(path.read_text().splitlines()[0])["key"]["stream"] for path in journals]
-        out, err = collecting.communicate(timeout=120)
+        out, err = collecting.communicate(timeout=PATIENCE)
     assert collecting.returncode == 0, err
     old, first, second = stored(project)["runs"]
     assert [first["stream"], second["stream"]] == streams

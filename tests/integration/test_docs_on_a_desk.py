@@ -18,6 +18,7 @@ from tests.support.docs import lines, printed
 from tests.support.imported import DATA, config_of, write_config
 from tests.support.project import ROOT, Finished, Project, environment, finished, finished_with
 from tests.support.questions import write_questions
+from tests.support.waiting import PATIENCE
 
 GATE = (sys.executable, "-m", "gate")
 CONFIG = "gpt-oss-20b-rocm-mxfp4-fp8"
@@ -49,7 +50,9 @@ class Desk(Project):
     def do(self, words: Sequence[str], *more: str, expect: int = 0) -> Finished:
         """Run a printed command here; its exit code must be the one that is expected."""
         environ = environment() | {"HIP_VISIBLE_DEVICES": GPUS, "CUDA_VISIBLE_DEVICES": GPUS}
-        done = finished_with([*GATE, *words, *self.here(words[0]), *more], self.folder, environ, timeout=300)
+        done = finished_with(
+            [*GATE, *words, *self.here(words[0]), *more], self.folder, environ, timeout=PATIENCE
+        )
         assert done.code == expect, done.out + done.err
         return done
 

@@ -16,10 +16,10 @@ import pytest
 
 from gate import records
 from gate.model.record import RunRecord
-from tests.support.project import ROOT, STUB, environment, finished_with
+from tests.support.project import IMPORTED_FROM, STUB, environment, finished_with
 from tests.support.ray_cluster import LocalCluster, local_cluster
 from tests.support.several import CONFIGS, GOOD, Several
-from tests.support.waiting import lines, until
+from tests.support.waiting import PATIENCE, lines, until
 
 EXECUTORS = ("sequential", "jobs", "ray")
 HEAD = "0123456789abcdef0123456789abcdef01234567"
@@ -85,7 +85,7 @@ def test_an_engine_that_is_killed_is_started_again_and_every_sample_is_that_of_a
     stays = stays_once(project, start=3)
     with project.start("--concurrency", "4", *options(executor, cluster), engine=stays) as running:
         the_one_that_stays(project, running).kill()
-        out, err = running.communicate(timeout=120)
+        out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, out + err
     found = of(project)
     for name, record in found.items():
@@ -107,7 +107,7 @@ def test_a_signal_leaves_a_record_of_every_cell_and_no_engine(
     with started as running:
         until(lambda: any(lines(journal) > 3 for journal in journals(project)), running)
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=120)
+        out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 4, out + err
     assert [record.failure and record.failure.kind for record in of(project).values()] == ["cancelled"] * 3
     assert not engines_of(project)
@@ -154,7 +154,7 @@ def test_ray_gives_each_engine_gpus_of_its_own_under_both_of_their_names(
     python, *stub = shlex.split(project.engine(*GOOD, "--delay", "0.02"))
     engine = shlex.join([python, str(shows), *stub])
     with project.start(*options("ray", cluster), "--arch", "gfx950", engine=engine) as running:
-        out, err = running.communicate(timeout=120)
+        out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, out + err
     logs = [path.read_text() for path in project.files("logs", "log", "gfx950")]
     shown = [log.split("shown ")[1].split()[:2] for log in logs]
@@ -189,7 +189,7 @@ def test_a_node_that_dies_is_replaced_and_every_sample_is_that_of_an_undisturbed
     with project.start("--concurrency", "4", *options("ray", cluster), engine=stays) as running:
         cluster.kill(cluster.node_of(the_one_that_stays(project, running)))
         cluster.add()
-        out, err = running.communicate(timeout=120)
+        out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, out + err
     found = of(project)
     assert {name: record.outcomes for name, record in found.items()} == {
@@ -208,7 +208,7 @@ def test_a_head_that_dies_is_never_taken_for_a_regression(project: Several) -> N
         with started as running:
             until(lambda: any(lines(journal) > 3 for journal in journals(project)), running)
             cluster.kill_head()
-            out, err = running.communicate(timeout=120)
+            out, err = running.communicate(timeout=PATIENCE)
         assert (running.returncode, "and without a result" in err) == (4, True), out + err
     assert any(lines(journal) > 3 for journal in journals(project))
 
@@ -217,7 +217,7 @@ def poisoned(tmp_path: Path, ray: str) -> dict[str, str]:
     """An environment in which `import ray` finds this."""
     (tmp_path / "poison").mkdir()
     (tmp_path / "poison/ray.py").write_text(ray)
-    return environment() | {"PYTHONPATH": f"{tmp_path / 'poison'}:{ROOT}"}
+    return environment() | {"PYTHONPATH": f"{tmp_path / 'poison'}:{IMPORTED_FROM}"}
 
 
 def test_nothing_but_ray_itself_imports_ray(project: Several, tmp_path: Path) -> None:
@@ -247,10 +247,10 @@ def test_after_the_drivers_death_only_a_cell_without_a_verdict_starts_its_engine
         family = psutil.Process(running.pid).children(recursive=True)
         running.kill()
         running.communicate()
-    assert not psutil.wait_procs(family, timeout=60)[1]
+    assert not psutil.wait_procs(family, timeout=PATIENCE)[1]
     shutil.rmtree(project.folder / "out/logs")
     with project.start(*given, engine=engine) as running:
-        out, err = running.communicate(timeout=120)
+        out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, out + err
     assert {path.name.split("__")[1] for path in (project.folder / "out/logs").iterdir()} == (
         set(CONFIGS) - expected

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.project import CELL, STORED, Finished, Project, environment
+from tests.support.waiting import PATIENCE
 
 GOOD = ("--accuracy", "0.6")
 PROBE = "baselines/cpu/stub/default.probe.json"
@@ -157,7 +158,7 @@ def test_an_interrupted_probe_says_that_nothing_is_kept_and_leaves_the_stored_on
             said.append(line)
             if "numerics probe: asking" in line:
                 run.send_signal(signal.SIGINT)
-        run.wait(timeout=60)
+        run.wait(timeout=PATIENCE)
     assert (run.returncode, log.exists()) == (4, True), said
     assert "cancelled\n  start it again: probes are short and none is kept" in "".join(said)
     assert "Traceback" not in "".join(said)

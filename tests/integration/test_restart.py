@@ -13,7 +13,7 @@ from tests.support.project import LOG, STORED, Finished, Project
 
 GOOD = ("--accuracy", "0.6")
 COMMITS = ("--head-sha", "a" * 40, "--base-sha", "b" * 40)
-IN_TIME = ("--hang-seconds", "2")
+IN_TIME = ("--hang-seconds", "5")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.support.project import CELL, LOG, STORED, STUB, Project, environment
-from tests.support.waiting import lines, soon_enough, until
+from tests.support.waiting import PATIENCE, lines, soon_enough, until
 
 GOOD = ("--accuracy", "0.6")
 UNDECIDED = ("--accuracy", "0.5")
@@ -221,7 +221,7 @@ def test_an_interrupted_run_keeps_its_journal_stops_its_engine_and_goes_on_later
         until(lambda: lines(journal) > 9, run)
         family = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(number)
-        out, err = run.communicate(timeout=30)
+        out, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 4, out + err
     assert report(project)["cells"][0]["verdict"] == "not_measured"
     assert not [process for process in family if process.is_running()]
@@ -388,7 +388,7 @@ def test_a_journal_that_another_process_takes_meanwhile_costs_one_cell_and_not_t
         with second.open("w") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             measured.go_on.touch()
-            run.communicate(timeout=60)
+            run.communicate(timeout=PATIENCE)
     assert run.returncode == 4
     verdicts = {
         cell["cell"]["config"]: (cell["verdict"], cell["reason"]) for cell in report(measured)["cells"]

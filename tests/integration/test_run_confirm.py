@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.support.project import Finished, Project, environment
-from tests.support.waiting import lines, until
+from tests.support.waiting import PATIENCE, lines, until
 
 STORED, GOOD, WORSE = ("--accuracy", "0.62"), ("--accuracy", "0.68"), ("--accuracy", "0.47")
 # Far from what would leave the pooled drop near its boundary: every stream must end the same way. (With .42
@@ -112,7 +112,7 @@ def test_a_cancelled_confirmation_leaves_the_regression_and_no_process(project: 
         until(lambda: lines(journal) > 3, run)
         family = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(signal.SIGINT)
-        out, err = run.communicate(timeout=60)
+        out, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 1, out + err
     assert not [process for process in family if process.is_running()]
     assert record(project)["confirmation"]["failure"]["kind"] == "cancelled"

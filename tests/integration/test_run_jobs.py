@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.project import environment
 from tests.support.several import CONFIGS, GOOD, Several
-from tests.support.waiting import lines, until
+from tests.support.waiting import PATIENCE, lines, until
 
 H100 = "9.0, NVIDIA H100 80GB HBM3, 580.159.04, 81559 MiB, 4 MiB, 1980 MHz, 2619 MHz, 700.00 W"
 
@@ -28,7 +28,7 @@ def test_cells_run_at_once_and_nothing_of_one_is_in_anothers_files(project: Seve
         journals = project.files("journals", "jsonl")
         until(lambda: all(lines(journal) > 1 for journal in journals), run)
         project.go_on.touch()
-        out, err = run.communicate(timeout=120)
+        out, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, out + err
     logs = [path.read_text() for path in project.files("logs", "log")]
     assert len({log.rsplit("listening on ", 1)[1].split()[0] for log in logs}) == len(CONFIGS)
@@ -48,7 +48,7 @@ def test_a_signal_ends_every_engine_and_every_cell_has_its_record(project: Sever
         until(lambda: lines(first) > 3 and lines(second) > 3, run)
         family = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(signal.SIGINT)
-        out, err = run.communicate(timeout=60)
+        out, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 4, out + err
     assert not [process for process in family if process.is_running()]
     failures = [json.loads(path.read_text())["failure"] for path in project.files("records", "json")]
@@ -85,7 +85,7 @@ def test_each_engine_sees_gpus_of_its_own(project: Several, tmp_path: Path) -> N
     python, *stub = shlex.split(project.engine(*GOOD))
     engine = shlex.join([python, str(shows), *stub])
     with project.start("--jobs", "3", "--arch", "sm90", engine=engine, env=fake_gpus(tmp_path, 4)) as run:
-        out, err = run.communicate(timeout=120)
+        out, err = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, out + err
     logs = [path.read_text() for path in project.files("logs", "log", "sm90")]
     assert [log.split("shown ")[1].split()[0] for log in logs] == ["0", "1", "2,3"]
@@ -95,7 +95,7 @@ def test_more_jobs_than_gpus_are_refused_before_an_engine_starts(project: Severa
     with project.start(
         "--jobs", "3", "--arch", "sm90", engine=project.engine(*GOOD), env=fake_gpus(tmp_path, 2)
     ) as run:
-        _, err = run.communicate(timeout=60)
+        _, err = run.communicate(timeout=PATIENCE)
     assert (run.returncode, "give --jobs 2" in err) == (2, True), err
     assert not (project.folder / "out/logs").exists()
 

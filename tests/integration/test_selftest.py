@@ -15,7 +15,7 @@ import pytest
 
 from gate.numerics.prompts import load_prompts
 from tests.support.project import Project, environment, finished
-from tests.support.waiting import lines, until
+from tests.support.waiting import PATIENCE, lines, until
 
 GOOD = ("--accuracy", "0.6")
 
@@ -83,7 +83,7 @@ def test_an_interrupted_drill_is_undecided_stops_its_engine_and_goes_on_in_its_f
         until(lambda: lines(notebook) > 4, run)
         family = psutil.Process(run.pid).children(recursive=True)
         run.send_signal(signal.SIGINT)
-        out, err = run.communicate(timeout=60)
+        out, err = run.communicate(timeout=PATIENCE)
     assert (run.returncode, written(project)["pending"]) == (3, ["rerun concurrency 1"]), out + err
     assert "**Not done:** rerun concurrency 1." in out
     assert not [process for process in family if process.is_running()]
@@ -125,7 +125,7 @@ def test_a_score_that_was_interrupted_is_not_noted(project: Project):
     ) as run:
         until(lambda: lines(journal) > 2, run)
         run.send_signal(signal.SIGINT)
-        out, err = run.communicate(timeout=60)
+        out, err = run.communicate(timeout=PATIENCE)
     assert (run.returncode, written(project)["pending"]) == (3, ["score swap_nibbles"]), out + err
 
 

@@ -60,7 +60,7 @@ def launcher(tmp_path: Path, pids: Path) -> Start:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., object]:
-    def make(launcher: LocalProcess, *, startup: float = 20, on_line: Callable[[str], None] = lambda _: None):
+    def make(launcher: LocalProcess, *, startup: float = 60, on_line: Callable[[str], None] = lambda _: None):
         log_path = tmp_path / "logs" / "engine.log"
         return serve(launcher, log_path=log_path, startup_seconds=startup, on_line=on_line, stop_seconds=1)
 
@@ -116,7 +116,7 @@ async def test_an_engine_that_never_gets_healthy_is_stopped_at_the_deadline(laun
     with pytest.raises(EngineError, match="was not healthy") as caught:
         async with run(launcher("never_healthy"), startup=2):
             pytest.fail("it never became healthy")
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     assert "startup_max_wait_seconds" in str(caught.value)
     assert running(pids) == []
 
@@ -131,7 +131,7 @@ async def test_an_engine_that_never_gets_healthy_is_stopped_at_the_deadline(laun
 )
 async def test_death_in_the_middle_is_noticed_within_seconds(launcher, run, pids, faults, message):
     async with run(launcher(faults)) as server:
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(40):
             error = await server.died()
         assert message in str(error)
     assert running(pids) == []
@@ -139,17 +139,17 @@ async def test_death_in_the_middle_is_noticed_within_seconds(launcher, run, pids
 
 async def test_a_closed_port_of_a_living_process_counts_as_death(launcher, run):
     async with run(launcher("refuse_after=1")) as server:
-        async with asyncio.timeout(12):
+        async with asyncio.timeout(40):
             assert "refuses connections" in str(await server.died())
 
 
 async def test_a_worker_that_is_killed_is_noticed_though_health_still_answers(launcher, run, pids):
     async with run(launcher("worker")) as server:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while len(running(pids)) < 2 or not server._tree.workers():
                 await asyncio.sleep(0.05)
         os.kill(running(pids)[1], signal.SIGKILL)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(40):
             error = await server.died()
         assert "VLLM::EngineCore" in str(error)
     assert running(pids) == []
@@ -185,7 +185,7 @@ async def test_cancellation_stops_the_engine_before_and_after_it_is_healthy(laun
             await asyncio.Event().wait()
 
     task = asyncio.create_task(measure())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while len(running(pids)) < 2 or not (healthy.is_set() or "never" in faults):
             await asyncio.sleep(0.05)
     task.cancel()
@@ -203,7 +203,7 @@ async def test_a_second_cancellation_does_not_tear_the_stopping(launcher, run, p
             await asyncio.Event().wait()
 
     task = asyncio.create_task(measure())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         await healthy.wait()
     for _ in range(3):
         task.cancel()
@@ -285,7 +285,7 @@ async def test_a_listener_that_fails_ends_the_measurement_and_is_not_hidden(laun
 async def test_a_sigterm_to_the_warden_stops_the_engine_and_is_noticed(launcher, run, pids):
     async with run(launcher("child")) as server:
         os.kill(server.pid, signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await server.died()
     assert running(pids) == []
 
@@ -321,7 +321,7 @@ async def test_a_watcher_that_fails_ends_the_measurement_and_is_not_hidden(launc
     async def measure() -> None:
         async with run(launcher()) as server:
             monkeypatch.setattr(Tree, "lost_workers", fail)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(40):
                 await server._suspicion
             monkeypatch.undo()
             assert "can no longer be watched" in str(await server.died())
@@ -334,7 +334,7 @@ async def test_a_watcher_that_fails_ends_the_measurement_and_is_not_hidden(launc
 async def test_a_full_disk_is_said_and_the_engine_goes_on(launcher):
     lines: list[str] = []
     full = serve(
-        launcher(), log_path=Path("/dev/full"), startup_seconds=20, on_line=lines.append, stop_seconds=1
+        launcher(), log_path=Path("/dev/full"), startup_seconds=60, on_line=lines.append, stop_seconds=1
     )
     async with full as server:
         assert (await server.evidence()).facts["moe"] == "EMULATION"
@@ -346,11 +346,11 @@ async def test_a_log_that_cannot_be_made_and_processes_that_cannot_be_noted_are_
 ):
     lines: list[str] = []
     (tmp_path / "logs").write_text("in the way")
-    shown = serve(launcher(), log_path=tmp_path / "logs/engine.log", startup_seconds=20, on_line=lines.append)
+    shown = serve(launcher(), log_path=tmp_path / "logs/engine.log", startup_seconds=60, on_line=lines.append)
     states.rmdir()
     async with shown as server:
         assert (await server.evidence()).facts["moe"] == "EMULATION"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while not any("are not noted on disk: [Errno 2]" in line for line in lines):
                 await asyncio.sleep(0.05)
     assert len([line for line in lines if "log is not written: [Errno 17] File exists" in line]) == 1
@@ -430,7 +430,7 @@ async def test_a_clean_up_that_fails_is_said_in_the_log(run, tmp_path, pids):
 async def test_a_killed_warden_is_noticed_and_its_engine_ended(launcher, run, pids):
     async with run(launcher("child")) as server:
         os.kill(server.pid, signal.SIGKILL)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             assert "warden ended with status -9" in str(await server.died())
     assert running(pids) == []
 
@@ -444,7 +444,7 @@ from gate.serving.server import serve
 async def main():
     launcher = LocalProcess([sys.executable, "-I", "-S", sys.argv[1]], "some/model", "m",
                             env={"STUB_FAULTS": "deaf child", "STUB_PID_FILE": sys.argv[2]})
-    async with serve(launcher, log_path=Path(sys.argv[3]), startup_seconds=20, on_line=lambda _: None,
+    async with serve(launcher, log_path=Path(sys.argv[3]), startup_seconds=60, on_line=lambda _: None,
                      stop_seconds=1):
         print("healthy", flush=True)
         await asyncio.Event().wait()

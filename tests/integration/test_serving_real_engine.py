@@ -92,8 +92,8 @@ async def test_a_fault_while_decoding_is_heard_and_kill_9_of_the_engine_core_is_
         await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
         os.kill(core.pid, signal.SIGKILL)
         killed = time.monotonic()
-        error = await asyncio.wait_for(server.died(), 30)
-        assert time.monotonic() - killed < 10
+        error = await asyncio.wait_for(server.died(), 60)
+        assert time.monotonic() - killed < 30
         # On a quick machine the API server has ended too before the loss of its core is reported.
         assert "VLLM::EngineCore" in str(error) or "the engine exited" in str(error)
         assert "engine core" in str(error).lower()

@@ -18,6 +18,8 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support.waiting import PATIENCE
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGE: Final = ROOT / "node_modules/@sparticuz/chromium/bin"
 INSTALLED: Final = ROOT / ".cache/browser"
@@ -78,7 +80,7 @@ def _version(program: Path, folder: Path) -> str:
             env=_environment(folder),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
     except OSError as problem:

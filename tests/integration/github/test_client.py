@@ -22,6 +22,7 @@ from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.calls import Reply
 from tests.support.github_fake.state import Pull, Repository
 from tests.support.hubs import AT_ONCE, Ticks, hub
+from tests.support.waiting import PATIENCE
 
 COMMENT = "issues/create-comment"
 LIMITED = {"message": "You have exceeded a secondary rate limit"}
@@ -80,8 +81,8 @@ def test_a_lost_connection_is_tried_again(fake: FakeGitHub, pull: Pull, reposito
 
 
 def test_an_answer_that_takes_too_long_is_not_waited_for(fake: FakeGitHub, pull: Pull) -> None:
-    fake.fail(COMMENT, delay=1.5, reply=Reply(502, {"message": "too late"}))
-    comment(hub(fake, pace=Pace(between_writes=0, timeout=1)), pull.number)
+    fake.fail(COMMENT, delay=4, reply=Reply(502, {"message": "too late"}))
+    comment(hub(fake, pace=Pace(between_writes=0, timeout=3)), pull.number)
     assert fake.count(COMMENT) == 2
 
 
@@ -236,7 +237,12 @@ def test_a_proxy_is_used_where_the_environment_names_one(fake: FakeGitHub, pull:
         "HTTP_PROXY": fake.url,
     }
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.stdout == "topic\n", done.stderr
     assert fake.asked[-1].headers["Host"] == "github.invalid:80"

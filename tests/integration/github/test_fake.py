@@ -14,6 +14,7 @@ import pytest
 from tests.support.github_fake import FakeGitHub
 from tests.support.github_fake.calls import HANDLERS
 from tests.support.github_fake.description import github
+from tests.support.waiting import PATIENCE
 
 SHA = "0" * 40
 
@@ -32,7 +33,7 @@ def ask(fake: FakeGitHub, method: str, path: str, body: object = None) -> tuple[
     request = urllib.request.Request(fake.url + path, data=data, method=method)
     request.add_header("Authorization", f"token {fake.token()}")
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, json.loads(answer.read() or "null"), answer.headers
     except urllib.error.HTTPError as error:
         with error:
@@ -112,11 +113,11 @@ def test_a_token_can_do_what_it_was_granted_and_no_more(loose: FakeGitHub) -> No
     request = urllib.request.Request(f"{loose.url}/repos/o/r/issues/1/comments", data=b'{"body": "x"}')
     request.add_header("Authorization", f"Bearer {reader}")
     with pytest.raises(urllib.error.HTTPError, match="403") as refused:
-        urllib.request.urlopen(request, timeout=30)
+        urllib.request.urlopen(request, timeout=PATIENCE)
     refused.value.close()
     request.add_header("Authorization", "Bearer somebody-elses")
     with pytest.raises(urllib.error.HTTPError, match="401") as refused:
-        urllib.request.urlopen(request, timeout=30)
+        urllib.request.urlopen(request, timeout=PATIENCE)
     refused.value.close()
     assert loose.world.repositories["o/r"].comments == {}
 
