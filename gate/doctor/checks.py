@@ -274,18 +274,17 @@ def ports(facts: Facts) -> Said:
     return "ok", said
 
 
-@check("docker")
-def docker(facts: Facts) -> Said:
-    """Where an image is measured: the container engine answers, has the image, and we are not root."""
-    found = facts.docker
+@check("container")
+def container(facts: Facts) -> Said:
+    """Where an image is measured: its engine answers and has the image, and nothing would run as root."""
+    found = facts.container_engine
     if facts.image is None or found is None:
         return "ok", "not needed: the engine is a command"
     if found.server is None:
-        return "fail", found.problem or "its server does not answer", "start it, and let this user use it"
-    if facts.is_root:
-        return "fail", "the engine's container would run as root", "run the gate as an unprivileged user"
+        do = found.do or "start it, and let this user use it"
+        return "fail", found.problem or f"{found.client}: its server does not answer", do
     if not found.has_image:
-        return "warn", f"{found.server}; the image is not here yet", f"docker pull {facts.image}"
+        return "warn", f"{found.server}; the image is not here yet", f"{found.client} pull {facts.image}"
     return _pinned(facts.image, found.server)
 
 

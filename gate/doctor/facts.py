@@ -66,12 +66,17 @@ class EngineFacts(NamedTuple):
     do: str = ""
 
 
-class Docker(NamedTuple):
-    """The container engine, asked only where an image is measured; `server` None where it did not answer."""
+class ContainerEngine(NamedTuple):
+    """Asked only where an image is measured, by the client that a run would use.
 
+    `server` is None where it did not answer or a run would be refused; then why, and what to do.
+    """
+
+    client: str
     server: str | None
-    has_image: bool
+    has_image: bool = False
     problem: str | None = None
+    do: str | None = None
 
 
 class Encodings(NamedTuple):
@@ -137,8 +142,7 @@ class Facts:
     encodings: tuple[Encodings, ...]
     ports: tuple[int, int] | None
     port_problem: str | None
-    docker: Docker | None
-    is_root: bool
+    container_engine: ContainerEngine | None
     now: float
     moments: tuple[Moment, ...]
     hf_token: bool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -22,13 +21,14 @@ from gate.cells import CellSpec, cells_of
 from gate.decide.words import count
 from gate.doctor import facts as told
 from gate.engine import EngineChoice, Found, find_out
-from gate.errors import GateError
+from gate.errors import GateError, UsageError
 from gate.evals.dataset import refuse_to_fetch
 from gate.executors import visibility_variables
 from gate.fingerprint import HUB_ID, model_revision
 from gate.model_cache import hub_folder, snapshot_of
 from gate.question_sets import asked_of, question_set
 from gate.serving import gpu
+from gate.serving.confinement import client_environment
 from gate.serving.engine_facts import ENCODINGS_BASE, encoding_in
 from gate.serving.probe import free_port
 
@@ -41,7 +41,7 @@ KINDS: Final = {
 }
 PORT_RANGE: Final = Path("proc/sys/net/ipv4/ip_local_port_range")
 ASK_SECONDS: Final = 10.0
-DOCKER_SECONDS: Final = 20.0
+CLIENT_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,7 @@ def gather(request: DoctorRequest, environ: Mapping[str, str], root: Path = Path
         encodings=tuple(_encodings(named, request.engine, environ, found)),
         ports=_port_range(root / PORT_RANGE),
         port_problem=_port_problem(),
-        docker=_docker(request.engine.image, environ) if request.engine.image else None,
-        is_root=os.geteuid() == 0,
+        container_engine=_container_engine(request.engine, environ) if request.engine.image else None,
         now=time.time(),
         moments=tuple(_moments(request.paths, environ)),
         hf_token=bool(environ.get("HF_TOKEN")),
@@ -230,21 +229,28 @@ def _port_problem() -> str | None:
         return f"no port can be had on 127.0.0.1: {error.strerror}"
 
 
-def _docker(image: str, environ: Mapping[str, str]) -> told.Docker:
-    client = shutil.which("docker", path=environ.get("PATH"))
-    if client is None:
-        return told.Docker(None, has_image=False, problem="docker is not found")
-    asked = ["version", "--format", "{{.Server.Os}} {{.Server.Version}}"]
-    code, version, problem = _said([client, *asked])
-    if code != 0:
-        return told.Docker(None, has_image=False, problem=problem)
-    code, _, _ = _said([client, "image", "inspect", "--format", "{{.Id}}", image])
-    return told.Docker(version, has_image=code == 0)
-
-
-def _said(command: Sequence[str]) -> tuple[int, str, str]:
+def _container_engine(choice: EngineChoice, environ: Mapping[str, str]) -> told.ContainerEngine:
+    confinement = choice.confinement("rocm")
+    found = told.ContainerEngine(choice.container_cli, None)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DOCKER_SECONDS, check=False)
+        confinement.check(environ.get("PATH"))
+    except UsageError as error:
+        return found._replace(problem=error.message, do=error.hint)
+    environment = client_environment(environ)
+    asked = ["version", "--format", "{{.Server.Os}} {{.Server.Version}}"]
+    code, version, problem = _said([*confinement.docker, *asked], environment)
+    if code != 0:
+        return found._replace(problem=problem)
+    inspect = ["image", "inspect", "--format", "{{.Id}}", "--", str(choice.image)]
+    code, _, _ = _said([*confinement.docker, *inspect], environment)
+    return found._replace(server=version or None, has_image=code == 0)
+
+
+def _said(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, "", type(error).__name__
     return done.returncode, done.stdout.strip(), " ".join(done.stderr.split())[:200]

@@ -12,9 +12,9 @@ from gate.cells import cells_of
 from gate.doctor.checks import CHECKS, O200K_SHA256, Finding, examine, exit_of
 from gate.doctor.facts import (
     Actions,
+    ContainerEngine,
     DatasetFacts,
     Disk,
-    Docker,
     Encodings,
     EngineFacts,
     Facts,
@@ -32,7 +32,10 @@ MODEL = ModelFacts("acme/tiny", "c" * 40, commit="c" * 40, size=13 * GIB, listed
 MI355X = Gpu("gfx950", "AMD Instinct MI355X", "6.14.14", memory=294896, used=283)
 IMAGE = "vllm@sha256:" + "0" * 64
 VERSIONS = {"engine_version": "0.32.0", "engine_commit": "9a1c0c4", "harmony": "0.0.11"}
-NO_DOCKER = Docker(None, False, "docker is not found")
+NO_CLIENT = ContainerEngine("docker", None, problem="docker not found", do="install Docker")
+SILENT = ContainerEngine("podman", None)
+PODMAN = ContainerEngine("podman", "linux 5")
+FILLED = PODMAN._replace(has_image=True)
 PUSH = Moment("the push", 1_795_400_000.0)
 EARLIER = Moment("the file gather.py", 1_795_000_000.0)
 # Eight free GPUs and everything there: every check is content.
@@ -55,8 +58,7 @@ READY = Facts(
     encodings=(Encodings(None, None),),
     ports=(32768, 60999),
     port_problem=None,
-    docker=None,
-    is_root=False,
+    container_engine=None,
     now=1_795_500_000.0,
     moments=(PUSH,),
     hf_token=False,
@@ -182,16 +184,11 @@ NOT_IN_IMAGE = Encodings("/opt/enc", None, in_image=True)
         ("ports", {"port_problem": "no port can be had"}, "fail", "no port can be had"),
         ("ports", {"ports": (60000, 60100)}, "warn", "60000 to 60100"),
         ("ports", {"ports": None}, "ok", "127.0.0.1"),
-        (
-            "docker",
-            {"image": IMAGE, "docker": Docker(None, False, "docker is not found")},
-            "fail",
-            "not found",
-        ),
-        ("docker", {"image": IMAGE, "docker": Docker("linux 28", True), "is_root": True}, "fail", "as root"),
-        ("docker", {"image": IMAGE, "docker": Docker("linux 28", False)}, "warn", "not here yet"),
-        ("docker", {"image": "vllm:nightly", "docker": Docker("linux 28", True)}, "warn", "can move"),
-        ("docker", {"image": IMAGE, "docker": Docker("linux 28", True)}, "ok", "the image is here"),
+        ("container", {"image": IMAGE, "container_engine": NO_CLIENT}, "fail", "docker not found"),
+        ("container", {"image": IMAGE, "container_engine": SILENT}, "fail", "podman: its server does not"),
+        ("container", {"image": IMAGE, "container_engine": PODMAN}, "warn", "not here yet"),
+        ("container", {"image": "vllm:nightly", "container_engine": FILLED}, "warn", "can move"),
+        ("container", {"image": IMAGE, "container_engine": FILLED}, "ok", "the image is here"),
         ("clock", {"now": 0.0}, "fail", "it says 1970-01-01"),
         ("clock", {"now": PUSH.seconds - 119}, "ok", "after the push"),
         ("clock", {"now": PUSH.seconds - 121}, "fail", "and the push is of 2026-11-23"),
@@ -235,6 +232,7 @@ def test_whatever_is_not_ok_says_what_to_do_unless_nothing_can_be_known() -> Non
         {"models": (MODEL._replace(problem="gone"),)},
         {"hf_token": True},
         {"port_problem": "none"},
+        {"image": IMAGE, "container_engine": SILENT},
         {"now": 0.0},
         {"token": Token("GH_TOKEN", "k", may_push=True)},
         {"actions": Actions(True, True, False)},
@@ -242,6 +240,13 @@ def test_whatever_is_not_ok_says_what_to_do_unless_nothing_can_be_known() -> Non
         bad = [one for one in examine(replace(READY, **changes)) if one.status != "ok"]
         assert bad
         assert not [one for one in bad if not one.do and (one.name, one.status) not in helpless]
+
+
+def test_what_to_do_about_a_container_is_said_for_the_client_that_was_asked() -> None:
+    image = {"image": IMAGE}
+    assert found("container", **image, container_engine=NO_CLIENT).do == "install Docker"
+    assert found("container", **image, container_engine=SILENT).do == "start it, and let this user use it"
+    assert found("container", **image, container_engine=PODMAN).do == f"podman pull {IMAGE}"
 
 
 def test_every_check_has_a_name_of_its_own_and_says_what_it_is_for() -> None:

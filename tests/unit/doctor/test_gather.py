@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ from typing import Any, ClassVar
 import pytest
 
 from gate.doctor import gather as gather_module
-from gate.doctor.facts import Actions, Encodings, Facts, Moment, Token
+from gate.doctor.facts import Actions, ContainerEngine, Encodings, Facts, Moment, Token
 from gate.doctor.gather import DoctorRequest, gather
 from gate.engine import EngineChoice
 from gate.model_cache import Manifest, ModelFile, manifest_path, write_manifest
@@ -130,13 +131,9 @@ def test_gpus_and_who_is_on_them_are_known_without_the_engine(
     assert facts.arch == "sm90"
 
 
-@pytest.mark.parametrize("user", [0, 1000])
-def test_who_measures_and_what_was_asked_for_are_facts(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, user: int
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: user)
-    facts = gathered(folder, allow_persistent=user == 0)
-    assert (facts.is_root, facts.allow_persistent) == (user == 0, user == 0)
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_was_asked_for_is_a_fact(folder: Path, asked: bool) -> None:
+    assert gathered(folder, allow_persistent=asked).allow_persistent is asked
 
 
 def test_disks_are_those_of_folders_that_are_not_made_yet(folder: Path) -> None:
@@ -232,7 +229,16 @@ def tool(folder: Path, name: str, script: str) -> dict[str, str]:
     return {"PATH": str(tools)}
 
 
-IMAGE = EngineChoice(image="vllm@sha256:" + "0" * 64)
+IMAGE = EngineChoice(image="vllm@sha256:" + "0" * 64, container_user="1000:1000")
+
+
+def asked_of(
+    folder: Path, script: str, choice: EngineChoice = IMAGE, client: str = "docker"
+) -> ContainerEngine:
+    """What is found out of a container engine whose client is this script."""
+    found = gathered(folder, tool(folder, client, script), engine=choice).container_engine
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(
@@ -243,30 +249,56 @@ IMAGE = EngineChoice(image="vllm@sha256:" + "0" * 64)
         ("echo permission denied >&2; exit 1", None, False, "permission denied"),
     ],
 )
-def test_docker_is_asked_whether_it_answers_and_has_the_image(
+def test_the_container_engine_is_asked_whether_it_answers_and_has_the_image(
     folder: Path, script: str, server: str | None, has_image: bool, problem: str | None
 ) -> None:
-    found = gathered(folder, tool(folder, "docker", script), engine=IMAGE).docker
-    assert found is not None
+    found = asked_of(folder, script)
     assert (found.server, found.has_image, found.problem) == (server, has_image, problem)
 
 
-def test_a_docker_that_is_not_there_or_cannot_run_is_a_fact(folder: Path) -> None:
-    found = gathered(folder, {"PATH": str(folder)}, engine=IMAGE).docker
-    assert found is not None
-    assert found.problem == "docker is not found"
-    (folder / "docker").write_text("#!/no/such/interpreter\n")
-    (folder / "docker").chmod(0o755)
-    found = gathered(folder, {"PATH": str(folder)}, engine=IMAGE).docker
+def test_the_client_is_the_one_that_would_run_the_engine_with_its_own_words(folder: Path) -> None:
+    podman = replace(IMAGE, container_cli="podman --root /data/images")
+    found = asked_of(folder, 'echo "$@"', podman, "podman")
+    assert found.client == "podman --root /data/images"
+    assert (found.server or "").startswith("--root /data/images version")
+    assert found.has_image
+
+
+@pytest.mark.parametrize(
+    ("choice", "problem", "do"),
+    [
+        (replace(IMAGE, container_cli="no-such-client"), "no-such-client not found", "install Docker"),
+        (replace(IMAGE, container_user="0:0"), "the engine's container would run as root", "1000:1000"),
+        (replace(IMAGE, container_user="mia"), "--container-user 'mia' is not UID:GID", "1000:1000"),
+        (replace(IMAGE, container_groups=("a b",)), "--container-group 'a b' is no group", "renderD128"),
+    ],
+)
+def test_what_a_run_would_be_refused_for_is_a_fact(
+    folder: Path, choice: EngineChoice, problem: str, do: str
+) -> None:
+    found = asked_of(folder, "echo linux 28.3", choice)
+    assert (found.server, found.problem, do in (found.do or "")) == (None, problem, True)
+
+
+def test_a_container_that_would_run_as_the_gate_which_is_root_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert asked_of(folder, "echo linux 28.3", replace(IMAGE, container_user=None)).server is None
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert asked_of(folder, "echo linux 28.3", replace(IMAGE, container_user=None)).server == "linux 28.3"
+
+
+def test_a_client_that_cannot_run_or_never_answers_is_a_fact(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather_module, "CLIENT_SECONDS", 0.1)
+    assert asked_of(folder, "exec /bin/sleep 120").problem == "TimeoutExpired"
+    environ = tool(folder, "docker", "")
+    (Path(environ["PATH"]) / "docker").write_text("#!/no/such/interpreter\n")
+    found = gathered(folder, environ, engine=IMAGE).container_engine
     assert found is not None
     assert (found.server, found.problem) == (None, "FileNotFoundError")
-
-
-def test_a_docker_that_never_answers_is_not_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather_module, "DOCKER_SECONDS", 0.1)
-    found = gathered(folder, tool(folder, "docker", "exec /bin/sleep 120"), engine=IMAGE).docker
-    assert found is not None
-    assert (found.server, found.problem) == (None, "TimeoutExpired")
 
 
 def job(folder: Path, *, event: dict[str, Any], runner: dict[str, Any] | None) -> dict[str, str]:
