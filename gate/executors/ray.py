@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import os
@@ -10,8 +11,9 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -68,7 +70,9 @@ class Cluster:
     async def host(self, job: Job, vet: Callable[[RayHost], Awaitable[None]]) -> RayHost:
         """Wait for a node that has what the job needs; raises EngineError where it must not be used."""
         options = {"num_cpus": 0 if job.gpus else 1, "num_gpus": job.gpus, "resources": self._label}
-        actor = self._ray.remote(EngineHost).options(**options).remote(str(Path.cwd()))
+        made = self._ray.remote(EngineHost).options(**options)
+        self._refuse_silence()
+        actor = await self._unless_silent(_in_a_thread(partial(made.remote, str(Path.cwd()))))
         host = RayHost(self._ray, self, actor)
         try:
             await host.meet()
@@ -78,10 +82,21 @@ class Cluster:
             raise
         return host
 
-    async def watch(self) -> None:
-        """Ask the head again and again; once it has been silent for long, every call fails."""
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """For the length of the block, every call fails once the head has been silent for long."""
+        # Before the first call: one that began without it would wait for ever.
+        self._silence = asyncio.get_running_loop().create_future()
+        watching = asyncio.create_task(self._watch(self._silence))
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    async def _watch(self, silence: asyncio.Future[None]) -> None:
+        """Ask the head again and again."""
         loop, answered = asyncio.get_running_loop(), time.monotonic()
-        silence = self._silence = loop.create_future()
 
         def note() -> None:
             nonlocal answered
@@ -110,17 +125,22 @@ class Cluster:
 
     async def answer(self, reference: Any) -> Any:  # noqa: ANN401 - whatever was called
         """What a call returns; raises EngineError once the head is silent."""
-        answer = asyncio.wrap_future(reference.future())
+        return await self._unless_silent(asyncio.wrap_future(reference.future()))
+
+    async def _unless_silent(self, answer: asyncio.Future[Answer]) -> Answer:
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.wait(
-            {answer, *([self._silence] if self._silence else [])}, return_when="FIRST_COMPLETED"
-        )
+        either: set[asyncio.Future[Any]] = {answer} | ({self._silence} if self._silence else set())
+        await asyncio.wait(either, return_when="FIRST_COMPLETED")
         if not answer.done():
+            self._refuse_silence()
+        return answer.result()
+
+    def _refuse_silence(self) -> None:
+        if self.gone:
             raise EngineError(
                 f"the head of the Ray cluster has not answered for {HEAD_SECONDS:.0f} s",
                 hint="start the cluster again; the same command goes on from the journals",
             )
-        return answer.result()
 
     @property
     def _label(self) -> dict[str, float]:
@@ -236,20 +256,19 @@ class OnRay:
             finally:
                 place.leave()
 
-        running: dict[asyncio.Future[Result], int] = {
-            asyncio.ensure_future(one(job)): number for number, job in enumerate(jobs)
-        }
-        watching = asyncio.create_task(self._cluster.watch())
-        try:
-            while running:
-                for task in await first_done(running):
-                    results[running.pop(task)] = task.result()
-        finally:
-            failed = True
-            watching.cancel()
-            for task in running:
-                task.cancel()
-            await asyncio.gather(watching, *running, return_exceptions=True)
+        async with self._cluster.watched():
+            running: dict[asyncio.Future[Result], int] = {
+                asyncio.ensure_future(one(job)): number for number, job in enumerate(jobs)
+            }
+            try:
+                while running:
+                    for task in await first_done(running):
+                        results[running.pop(task)] = task.result()
+            finally:
+                failed = True
+                for task in running:
+                    task.cancel()
+                await asyncio.gather(*running, return_exceptions=True)
         return [results[number] for number in range(len(jobs))]
 
     async def _find(self, job: Job) -> RayHost:
@@ -325,7 +344,9 @@ def connected(address: str, arch: str) -> Iterator[Cluster]:
     try:
         yield cluster
     finally:
-        if not cluster.gone:  # it would wait for the head
+        if cluster.gone:  # it would wait for the head, now or at the end of this process
+            atexit.unregister(ray.shutdown)
+        else:
             ray.shutdown()
 
 
@@ -334,6 +355,21 @@ def _knock(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
+
+
+def _in_a_thread(function: Callable[[], Answer]) -> asyncio.Future[Answer]:
+    """What a function returns that asks the head: it may never return, and nobody waits for its thread."""
+    found: Future[Answer] = Future()
+    found.set_running_or_notify_cancel()  # from now on it cannot be cancelled, only left alone
+
+    def work() -> None:
+        try:
+            found.set_result(function())
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            found.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return asyncio.wrap_future(found)
 
 
 def _check(launchers: Sequence[Launcher]) -> None:

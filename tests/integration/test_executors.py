@@ -213,6 +213,19 @@ def test_a_head_that_dies_is_never_taken_for_a_regression(project: Several) -> N
     assert any(lines(journal) > 3 for journal in journals(project))
 
 
+def test_a_head_that_falls_silent_is_not_waited_for(project: Several) -> None:
+    stays = project.staying()
+    with own_cluster(nodes=1) as cluster:
+        started = project.start("--concurrency", "4", *options("ray", cluster), engine=stays)
+        with started as running:
+            until(lambda: any(lines(journal) > 3 for journal in journals(project)), running)
+            cluster.silence_head()
+            out, err = running.communicate(timeout=PATIENCE)
+    assert (running.returncode, "has not answered for 20 s" in out) == (4, True), out + err
+    assert {record.failure and record.failure.kind for record in of(project).values()} == {"engine"}
+    assert any(lines(journal) > 3 for journal in journals(project))
+
+
 def poisoned(tmp_path: Path, ray: str) -> dict[str, str]:
     """An environment in which `import ray` finds this."""
     (tmp_path / "poison").mkdir()

@@ -58,8 +58,17 @@ class LocalCluster:
         """The head dies at once: nobody places anything any more."""
         self._cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
 
+    def silence_head(self) -> None:
+        """The head answers nobody, and is there all the same."""
+        self._head().suspend()
+
+    def _head(self) -> psutil.Process:
+        return psutil.Process(self._cluster.head_node.all_processes["gcs_server"][0].process.pid)
+
     def end(self) -> None:
         """Every process of the cluster."""
+        if self._cluster.head_node.all_processes.get("gcs_server"):
+            self._head().resume()
         self._cluster.shutdown()
 
 
