@@ -17,10 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
 from gate.errors import StatisticsError
-from gate.stats.curves import Spline, root, spline
 from gate.stats.looks import P_FLOOR
 
 Floats = NDArray[np.float64]
@@ -163,20 +164,20 @@ def sequential_p(times: tuple[float, ...], z: Sequence[float]) -> float:
 
 
 @lru_cache(maxsize=64)
-def _inverses(times: tuple[float, ...]) -> tuple[Spline, ...]:
+def _inverses(times: tuple[float, ...]) -> tuple[CubicSpline, ...]:
     """Per look: Phi^-1(1 - alpha) as a function of the boundary c_k(alpha)."""
     low, high = -ndtri(_P_CEILING + 5e-4), -ndtri(P_FLOOR / 2)
     # Denser at either end: towards alpha = 1 the boundaries bend.
     levels = low + (high - low) * (1 - np.cos(np.linspace(0, np.pi, _LEVELS))) / 2
     table = np.array([boundaries(times, float(alpha)) for alpha in ndtr(-levels)])
-    return tuple(spline(column, levels) for column in table.T)
+    return tuple(CubicSpline(column, levels) for column in table.T)
 
 
-def _level(inverse: Spline, value: float) -> float:
+def _level(inverse: CubicSpline, value: float) -> float:
     """Phi^-1(1 - alpha) of the boundary that `value` just reaches, within the levels that were solved."""
     if value <= inverse.x[0]:
         return -math.inf
-    return inverse.at(min(value, float(inverse.x[-1])))
+    return float(inverse(min(value, inverse.x[-1])))
 
 
 def _density(
@@ -200,7 +201,7 @@ def _crossing(density: _Density, scale: float, step: float, error: float) -> flo
     def excess(c: float) -> float:
         return float(density.mass @ ndtr((density.nodes - c * scale) / step)) - error
 
-    return root(excess, -20.0, 40.0, tolerance=1e-12)
+    return float(brentq(excess, -20.0, 40.0, xtol=1e-12))
 
 
 def _grid(times: Sequence[float], k: int, boundary: float) -> tuple[Floats, Floats]:

@@ -15,11 +15,11 @@ from numpy.polynomial.hermite import hermgauss
 from numpy.random import default_rng
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
+from scipy.optimize import brentq
 from scipy.special import chdtri
 
 from gate.errors import StatisticsError
 from gate.stats.boundaries import exit_probability
-from gate.stats.curves import root
 from gate.stats.looks import baseline_moments
 from gate.stats.sequential import SequencePlan, follow
 
@@ -120,7 +120,7 @@ def restoring_loss(curve: AlarmCurve, offset: float, nominal: float) -> float:
 
     if excess(0.0) <= nominal * 1e-6:  # what the interpolation leaves
         return 0.0
-    return round(math.ceil(root(excess, 0.0, 1.0, tolerance=1e-9) / _STEP) * _STEP, 5)
+    return round(math.ceil(float(brentq(excess, 0.0, 1.0, xtol=1e-9)) / _STEP) * _STEP, 5)
 
 
 def flip_rate(correct: ArrayLike, repeats: ArrayLike) -> float:
@@ -175,4 +175,4 @@ def _solved(scores: NDArray[np.float64], noise: NDArray[np.float64], target: flo
         mean = float(weights @ scores) / float(weights.sum())
         return float(weights @ (scores - mean) ** 2) - target
 
-    return 0.0 if excess(0.0) <= 0 else root(excess, 0.0, 1e3, tolerance=1e-14)
+    return 0.0 if excess(0.0) <= 0 else float(brentq(excess, 0.0, 1e3, xtol=1e-14))

@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
 from scipy.special import stdtr
 
 from gate.errors import StatisticsError
-from gate.stats.curves import root
 from gate.stats.looks import P_FLOOR, Floats
 
 KL_FLOOR: Final = 1e-4
@@ -165,7 +165,7 @@ def level(values: ArrayLike) -> float:
         return float(np.logaddexp(0.0, _log(given) - log_f).mean()) - math.log(2)
 
     low = math.log(largest) - 2 * math.log(2) * given.size
-    return math.exp(root(excess, low, math.log(largest) + 1e-9))
+    return math.exp(brentq(excess, low, math.log(largest) + 1e-9))
 
 
 def floors(healthy: ArrayLike, least: float) -> Floats:

@@ -12,10 +12,10 @@ import math
 from typing import Final
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import betainc, ndtri
 
 from gate.errors import StatisticsError
-from gate.stats.curves import root
 from gate.stats.looks import DropStatistics, Floats, LookStatistics
 
 _TINIEST: Final = 1e-300
@@ -71,8 +71,8 @@ def score_interval(lost: float, gained: float, q: int, z: float) -> tuple[float,
         return (difference - value) - math.copysign(z, difference - value) * error
 
     nearly = 1 - 1e-9
-    low = -1.0 if distance(-nearly) <= 0 else root(distance, -nearly, difference - 1e-12)
-    high = 1.0 if distance(nearly) >= 0 else root(distance, difference + 1e-12, nearly)
+    low = -1.0 if distance(-nearly) <= 0 else float(brentq(distance, -nearly, difference - 1e-12))
+    high = 1.0 if distance(nearly) >= 0 else float(brentq(distance, difference + 1e-12, nearly))
     return low, high
 
 

@@ -5,16 +5,7 @@ import sys
 
 import pytest
 
-SLOW = (
-    "scipy.interpolate",
-    "scipy.optimize",
-    "scipy.stats",
-    "matplotlib",
-    "ruptures",
-    "ray",
-    "fsspec",
-    "github",
-)
+SLOW = ("scipy.stats", "matplotlib", "ruptures", "ray", "fsspec", "github")
 
 
 @pytest.mark.parametrize("module", ["gate.cli", "gate.run", "gate.collect", "gate.check", "gate.merge"])
