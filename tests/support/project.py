@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +22,13 @@ LOG = ROOT / "tests/logs/stand-in.log"
 IMPORTED_FROM = f"{ROOT / 'tests/support/same_streams'}{os.pathsep}{ROOT}"
 """PYTHONPATH of what a test starts: this checkout, and streams that are the same whenever the test runs."""
 CELL = "cpu/stub/default"
+STARTED: Counter[str] = Counter()
 STORED = ("--accuracy", "0.54")
 """The stub behind a stored baseline: a little worse than the healthy one of the tests (.6).
 
 A gate with alpha .01 is right to fail one run in a hundred of an engine that has not changed: 10 of 600
 simulated runs did not pass, and none of 1,000 against this baseline. Which samples a test draws is fixed
-(`IMPORTED_FROM`), but changes with the command lines and the questions of the test.
+(`environment`), and changes with its name and the number of processes it started before.
 """
 
 
@@ -141,4 +143,12 @@ def environment() -> dict[str, str]:
         # Coverage follows the processes that a test starts by variables of its own.
         if name in kept or name.startswith("COV")
     }
-    return found | {"PYTHONPATH": IMPORTED_FROM, "NO_COLOR": "1", "COLUMNS": "200"}
+    streams = {"PYTHONPATH": IMPORTED_FROM, "STREAMS_OF": next_process()}
+    return found | streams | {"NO_COLOR": "1", "COLUMNS": "200"}
+
+
+def next_process() -> str:
+    """The test that runs, and which of its processes comes next."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "no test")
+    STARTED[test] += 1
+    return f"{test} {STARTED[test]}"

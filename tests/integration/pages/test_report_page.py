@@ -19,7 +19,7 @@ Open = Callable[..., Watched]
 TRITON = "gfx950/gpt-oss-20b-rocm-mxfp4-fp8/triton"
 CELLS = 5_000
 # CPU seconds, several times what they take (docs/benchmarks.md): a machine may be slow.
-RENDER_SECONDS = 20
+RENDER_SECONDS = 60
 READY_SECONDS = 5
 ANSWER_SECONDS = 2
 
