@@ -15,7 +15,9 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +30,8 @@ from gate.numerics.cpu import CPUINFO, instruction_set
 TORCH = "2.13.0"
 TORCH_INDEX = "GATE_TORCH_INDEX"
 STAMPS = ".gate-install"
+PROGRESS_SECONDS = 15.0
+LAST_LINE = 100
 INTERRUPTED = 128 + signal.SIGINT
 # Imports the compiled part, which is what a torch that does not fit breaks.
 _CHECK = """
@@ -126,7 +130,8 @@ def _engine_steps(target: Target, run: Runner, torch_index: str | None) -> tuple
     interpreter = digest_of(sys.version, str(target.environment.resolve()))
     torch = digest_of(interpreter, TORCH)
     packages = digest_of(torch, _REQUIREMENTS)
-    pip = [str(target.python), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    pip = [str(target.python), "-m", "pip", "install", "--disable-pip-version-check"]
+    pip += ["--progress-bar", "off"]
 
     def install_packages() -> str:
         must("packages", [*pip, "--no-deps", "--require-hashes", "-r", str(_REQUIREMENTS)], run, {})
@@ -239,21 +244,55 @@ def _probe_step(target: Target, config: Path, run: Runner, before: Sequence[Step
     )
 
 
-def run_command(argv: Sequence[str], environment: Mapping[str, str]) -> Finished:
-    """The real `Runner`."""
+def print_line(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def run_command(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    say: Callable[[str], None] = print_line,
+    every: float = PROGRESS_SECONDS,
+) -> Finished:
+    """The real `Runner`.
+
+    Args:
+        argv: the command.
+        environment: added to this process's own.
+        say: told every so many seconds how long it has been running and its last line.
+        every: seconds.
+    """
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             argv,
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            check=False,
         )
     except OSError as error:
         return Finished(127, str(error))
-    return Finished(done.returncode, done.stdout)
+    began, output = time.monotonic(), [""]
+    with process:
+        try:
+            reading = threading.Thread(target=_read, args=(process.stdout, output), daemon=True)
+            reading.start()
+            reading.join(every)
+            while reading.is_alive():
+                say(f"  {time.monotonic() - began:.0f} s  {output[-1].strip()[:LAST_LINE]}".rstrip())
+                reading.join(every)
+        except BaseException:
+            process.kill()
+            raise
+    return Finished(process.returncode, "".join(output))
+
+
+def _read(lines: Iterable[str], output: list[str]) -> None:
+    for line in lines:
+        output.append(line)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -269,11 +308,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     target = Target(environment, model, dataset, probed=options.probe)
 
-    def say(line: str) -> None:
-        print(line, flush=True)
-
     try:
-        count = install(target, run_command, torch_index=os.environ.get(TORCH_INDEX), say=say)
+        count = install(target, run_command, torch_index=os.environ.get(TORCH_INDEX), say=print_line)
     except GateError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)
@@ -281,7 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted: the next call goes on from here", file=sys.stderr)
         return INTERRUPTED
     if not count:
-        say(f"{options.environment} is up to date")
+        print_line(f"{options.environment} is up to date")
     return 0
 
 

@@ -373,6 +373,29 @@ def test_a_real_command_gives_its_exit_code_and_both_outputs(monkeypatch):
     assert sorted(finished.output.split()) == ["err", "out"]
 
 
+def test_a_long_command_says_what_it_is_at_until_it_ends(tmp_path):
+    seen, said = tmp_path / "seen", []
+    waits = "for _ in range(3000):\n  pathlib.Path(sys.argv[1]).exists() and sys.exit()\n  time.sleep(.01)"
+    code = f"import pathlib, sys, time\nprint('Collecting torch', flush=True)\n{waits}"
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "Collecting torch" in line:
+            seen.touch()
+
+    finished = setup.run_command([sys.executable, "-c", code, str(seen)], {}, say=say, every=0.05)
+    assert finished == Finished(0, "Collecting torch\n")
+    assert said[-1].endswith(" s  Collecting torch")
+
+
+def test_a_command_that_is_interrupted_is_ended():
+    def say(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        setup.run_command([sys.executable, "-c", "import time; time.sleep(600)"], {}, say=say, every=0.01)
+
+
 def test_a_command_that_cannot_be_started_is_a_failed_command():
     finished = setup.run_command(["/nonexistent/python"], {})
     assert finished.code == 127
