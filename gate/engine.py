@@ -107,14 +107,22 @@ class EngineChoice:
         return replace(made, groups=self.container_groups) if self.container_groups else made
 
     def argv(self) -> list[str]:
-        """The command as a list; raises UsageError where it cannot be split or does not exist."""
+        """The command as a list; raises UsageError where it cannot be split, found or executed."""
         words = _words(self.command, "--engine-command")
-        if not words or shutil.which(words[0]) is None:
+        if words and shutil.which(words[0]) is not None:
+            return words
+        if words and Path(words[0]).is_file():
             raise UsageError(
-                f"the engine's command {self.command!r} is not found",
-                hint="install vLLM so that `vllm` is on PATH, or say what starts it with --engine-command",
+                f"the engine's command {self.command!r} is a file that cannot be executed",
+                hint="name the program itself, or allow it with chmod +x",
             )
-        return words
+        at_a_path = bool(words) and "/" in words[0]
+        raise UsageError(
+            f"the engine's command {self.command!r} is not found",
+            hint=f"nothing is at {words[0]}: install the engine there, or correct --engine-command"
+            if at_a_path
+            else "install vLLM so that `vllm` is on PATH, or say what starts it with --engine-command",
+        )
 
     def environment(self) -> dict[str, str]:
         """The variables; raises UsageError for a word that is not NAME=VALUE, or belongs in the config."""

@@ -24,16 +24,22 @@ _OF_ONE_KEY: Final = frozenset({UNKNOWN_FACT, SAID_TWICE})
 
 _SHOWN: Final = 60
 _SEE_SCHEMA: Final = "`gate config schema` prints what may stand there"
+_SEE_PAGE: Final = "docs/configs.md says what may stand there"
 _OURS: Final = frozenset({"value_error", "server_args", SAID_TWICE})
 
 
-def config_error(error: ValidationError, document: Document, model: type[BaseModel]) -> ConfigError:
-    """The first problem in file order, and how many others there are."""
+def config_error(
+    error: ValidationError, document: Document, model: type[BaseModel], *, schema: bool = True
+) -> ConfigError:
+    """The first problem in file order, and how many others there are.
+
+    `schema` says whether `gate config schema` is about this file: it is about configs alone.
+    """
     problems = [(_location(detail), detail) for detail in error.errors(include_url=False)]
     # In one line a misspelt key comes first: the right one "is missing" only because of it.
     problems.sort(key=lambda item: (document.line(item[0]), item[1]["type"] != "extra_forbidden"))
     path, detail = problems[0]
-    message, hint = _explain(path, detail, model)
+    message, hint = _explain(path, detail, model, _SEE_SCHEMA if schema else _SEE_PAGE)
     if others := len(problems) - 1:
         message += f" (and {others} more problem{'s' if others > 1 else ''} in this file)"
     return ConfigError(message, where=document.where(path), hint=hint)
@@ -58,14 +64,14 @@ def _location(detail: ErrorDetails) -> KeyPath:
     return (*path, str(detail["ctx"]["key"])) if detail["type"] in _OF_ONE_KEY else path
 
 
-def _explain(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
+def _explain(path: KeyPath, detail: ErrorDetails, model: type[BaseModel], see: str) -> tuple[str, str]:
     name = ".".join(str(part) for part in path) or "the file"
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     message = detail["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
         return f"unknown key {name!r}", suggestion(str(path[-1]), _keys_at(path[:-1], model))
     if kind == "missing":
-        return f"{name} is missing", f"Add it: {_SEE_SCHEMA}."
+        return f"{name} is missing", f"Add it: {see}."
     if kind in _UNKNOWN_TO_PARSERS:
         word, what = str(context["key"]), _UNKNOWN_TO_PARSERS[kind]
         return f"{name}: no parser knows the {what} {word!r}", suggestion(word, context["known"])
@@ -73,11 +79,13 @@ def _explain(path: KeyPath, detail: ErrorDetails, model: type[BaseModel]) -> tup
         choices = re.findall(r"'([^']*)'", context["expected"])
         return f"{name}: {_shown(value)} is not known", suggestion(str(value), choices)
     if kind in _OURS:
-        return f"{name}: {message}", f"Correct it: {_SEE_SCHEMA}."
-    hint = f"Correct it: {_SEE_SCHEMA}."
+        # What a schema cannot say: how words are split, which of them are the gate's own.
+        return f"{name}: {message}", f"Correct it: {_SEE_PAGE}."
+    hint = f"Correct it: {see}."
     if kind == "string_type" and isinstance(value, bool | int | float):
         hint = f'Quote it: "{str(value).lower() if isinstance(value, bool) else value}".'
-    return f"{name}: {_shown(value)}: {message[0].lower()}{message[1:]}", hint
+    said = f"{name}: {_shown(value)}: {message[0].lower()}{message[1:]}"
+    return (f"{name} is empty", f"Fill it: {see}.") if kind == "too_short" else (said, hint)
 
 
 def _shown(value: object) -> str:

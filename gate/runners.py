@@ -41,7 +41,7 @@ def load_runners(path: Path) -> Mapping[str, Runner]:
     try:
         lists = _Runners.model_validate(document.values, strict=True).lists
     except ValidationError as error:
-        raise config_error(error, document, _Runners) from error
+        raise config_error(error, document, _Runners, schema=False) from error
     for name in lists:
         if not (path.parent / name).is_file():
             raise ConfigError(

@@ -186,7 +186,8 @@ def _incomparable(base: CellResult, differences: dict[str, tuple[str, str]]) -> 
             "verdict": Verdict.INCOMPARABLE,
             "reason": f"not what the baseline measured ({named})",
             "next_step": (
-                f"undo the difference, or have it accepted: gate refresh {base.cell} --new-fingerprint"
+                "undo the difference, or have it accepted: "
+                f'gate refresh {base.cell} --new-fingerprint --reason "..."'
             ),
             "fingerprint_differences": differences,
         }

@@ -31,6 +31,7 @@ _TOO_MANY: Final = 429
 _NO_SUCH_THING: Final = 404
 _LOOKS_AGAIN: Final = 2
 _FORBIDDEN: Final = 403
+_SHOWN: Final = 100
 _SERVER: Final = range(500, 600)
 
 T = TypeVar("T")
@@ -281,10 +282,15 @@ def _said(error: Exception) -> str:
 
 
 def _hint(error: GithubException) -> str:
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    # As `pull_requests=write; issues=write`, a semicolon between what would do.
+    asked = headers.get("x-accepted-github-permissions", "")
+    asked = asked.replace("_", "-").replace("=", ": ").replace("; ", " or ")[:_SHOWN]
+    asked = f" ({asked})" if asked else ""
     hints = {
-        401: "the token is wrong or has expired",
-        403: "the token lacks a permission: comment and check run need issues: write and checks: write, "
-        "and only a token of a GitHub App (Actions' own is one) can write check runs",
-        404: "check the repository's name and that the token may read it",
+        401: f"the token is wrong or has expired; of {', '.join(TOKEN_VARIABLES)} the first one set is taken",
+        403: f"the token lacks a permission{asked}: a comment needs pull-requests: write, a check run "
+        "checks: write, and only a token of a GitHub App (Actions' own is one) can write check runs",
+        404: "check the repository's name, the number of the pull request, and that the token may read them",
     }
     return hints.get(error.status, "see https://www.githubstatus.com if this goes on")

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.project import CELL, LOG, STORED, STUB, Project, environment
+from tests.support.project import CELL, LOG, STORED, STUB, Project, environment, finished
 from tests.support.waiting import PATIENCE, lines, soon_enough, until
 
 GOOD = ("--accuracy", "0.6")
@@ -168,13 +168,20 @@ def test_empty_answers_of_a_healthy_engine_are_wrong_answers(measured: Project):
     assert cell["invalid_rate"] == 1.0
 
 
-def test_another_fingerprint_is_incomparable_and_names_each_field(measured: Project):
+def test_another_fingerprint_is_incomparable_and_what_it_advises_accepts_it(measured: Project, stored: Path):
     measured.write_config(sampling={"temperature": 0.5, "max_tokens": 77})
     done = measured.gate(["run"], engine=measured.engine(*GOOD))
     assert done.code == 4
     (cell,) = report(measured)["cells"]
     assert cell["verdict"] == "incomparable"
     assert set(cell["fingerprint_differences"]) == {"temperature", "max_tokens"}
+    _, advised = cell["next_step"].split(": gate ")
+    (measured.folder / "baselines").unlink()  # a link to what other tests read
+    shutil.copytree(stored, measured.folder / "baselines")
+    engine = ("--engine-command", measured.engine(*GOOD), "--model", str(measured.model))
+    here = (*engine, "--dataset-path", str(measured.dataset), "--repeats", "2")
+    accepted = finished([sys.executable, "-m", "gate", *shlex.split(advised), *here], measured.folder)
+    assert accepted.code == 0, accepted.err
 
 
 def test_a_margin_this_baseline_cannot_prove_is_refused_before_the_engine_starts(measured: Project):

@@ -270,7 +270,8 @@ def test_path_patterns_are_githubs(pattern, path, selects):
         ("lists:\n  models-a.txt: {arch: x, run_on: [a]}\n", ":2: unknown key 'lists.models-a.txt.run_on'"),
         ("lists:\n  models-a.txt: {arch: x, runs_on: []}\n", r":2: lists\.models-a\.txt\.runs_on"),
         ("lists:\n  models-a.txt: {arch: x, runs_on: ['${{ x }}']}\n", r":2: .*runs_on\.0"),
-        ("lists: {}\n", ":1: lists"),
+        ("lists: {}\n", r":1: lists is empty\n  Fill it: docs/configs\.md"),
+        ("lists:\n  models-a.txt: {arch: x}\n", r":2: .*runs_on is missing\n  Add it: docs/configs\.md"),
     ],
 )
 def test_a_wrong_runners_file_names_the_line(tmp_path, text, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,20 @@ def test_the_command_is_split_into_words_and_must_exist():
         EngineChoice(command="no-such-engine --fast").argv()
     with pytest.raises(UsageError, match="cannot be split"):
         EngineChoice(command="vllm 'oops").argv()
+
+
+def test_a_command_that_cannot_start_says_whether_it_is_missing_or_no_program(tmp_path: Path):
+    missing, text = tmp_path / "vllm", tmp_path / "notes.txt"
+    text.write_text("not a program\n")
+    for command, said in (
+        (str(missing), f"is not found\n  nothing is at {missing}: install"),
+        (str(text), "is a file that cannot be executed\n  name the program itself"),
+        ("no-such-engine", "is not found\n  install vLLM so that `vllm` is on PATH"),
+        ("", "is not found\n  install vLLM"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            EngineChoice(command=command).argv()
+        assert said in str(refused.value)
 
 
 @pytest.mark.parametrize("word", ["NAME", "=value", "VLLM_SYSTEM_START_DATE=2020-01-01"])

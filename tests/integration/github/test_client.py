@@ -90,8 +90,14 @@ def test_what_github_refuses_for_good_is_not_tried_again(fake: FakeGitHub, pull:
     clock, reader = Ticks(), fake.token(grants=frozenset({"issues:read"}))
     with pytest.raises(GitHubError, match="403 Resource not accessible") as refused, told("org/engine"):
         comment(hub(fake, reader, clock=clock), pull.number)
-    assert "lacks a permission" in str(refused.value)
+    assert "lacks a permission (issues: write or pull-requests: write)" in str(refused.value)
     assert clock.slept == []
+
+
+def test_a_wrong_token_says_which_variable_it_was_taken_from_first(fake: FakeGitHub, pull: Pull) -> None:
+    with pytest.raises(GitHubError, match="401 Bad credentials") as refused, told("org/engine"):
+        comment(hub(fake, "ghs_nobody"), pull.number)
+    assert "of GATE_GITHUB_TOKEN, GITHUB_TOKEN, GH_TOKEN the first one set is taken" in str(refused.value)
 
 
 def test_reads_are_repeated_by_pygithub(fake: FakeGitHub, pull: Pull) -> None:
@@ -192,7 +198,7 @@ def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_repository_that_is_not_there_says_what_to_check(fake: FakeGitHub) -> None:
     with pytest.raises(GitHubError, match="404") as missing, told("org/engine"):
         list(hub(fake).repository.get_pulls())
-    assert "may read it" in str(missing.value)
+    assert "that the token may read them" in str(missing.value)
 
 
 def test_nobody_there_is_a_sentence(fake: FakeGitHub, repository: Repository) -> None:

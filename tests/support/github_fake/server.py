@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -127,7 +127,7 @@ class FakeGitHub:
         allowed = not handler.needs or any(who.may(need) for need in handler.needs)
         with self.lock:
             try:
-                reply = handler.answer(call) if allowed else Refused(403, NOT_ALLOWED).reply
+                reply = handler.answer(call) if allowed else _lacking(handler.needs)
             except Refused as refused:
                 reply = refused.reply
             except Exception as error:
@@ -252,6 +252,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
         except (BrokenPipeError, ConnectionResetError):  # a client that did not wait: what slow tests want
             self.close_connection = True
+
+
+def _lacking(needs: Sequence[str]) -> Reply:
+    """GitHub names in a header which permissions would have done."""
+    would_do = "; ".join(need.replace(":", "=") for need in needs)
+    return Refused(403, NOT_ALLOWED).reply._replace(headers={"X-Accepted-GitHub-Permissions": would_do})
 
 
 def _issuer(token: str, keys: dict[str, str]) -> Identity | None:
