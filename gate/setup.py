@@ -89,8 +89,15 @@ def set_up(setup: Setup) -> tuple[Path, ...]:
 
 def remaining(setup: Setup) -> tuple[str, ...]:
     """What the owner of the repository has to do next, a sentence each."""
-    collect = "collect a baseline on a runner (README.md has the command)"
-    return (*_on_no_hub(setup), collect, "open a pull request")
+    return (
+        *_on_no_hub(setup),
+        "collect a baseline on a runner (README.md has the command; "
+        f"`gate doctor configs/models-{setup.arch}.txt` says what the runner lacks)",
+        "let gate.yml and gate-baseline.yml build the engine of a pull request, where they say so: "
+        f"as they are, they measure what {setup.engine_command} is on the runner, "
+        "whatever a pull request changes",
+        "open a pull request with all of it",
+    )
 
 
 def _on_no_hub(setup: Setup) -> Iterator[str]:
@@ -173,12 +180,16 @@ def _readme(setup: Setup) -> str:
     return f"""{_SECTION}
 
 Pull requests are measured by [vllm-eval-gate]({home}): `configs/` says what, `baselines/` holds what accepted
-builds scored. The first baseline is collected on a runner, from a clean checkout of the default branch:
+builds scored. `pip install git+{home}@{setup.pin.partition("@")[2]}` (Python 3.11 or newer,
+an environment of its own) installs `gate`. The first baseline is collected on a runner, from a clean
+checkout of the default branch:
 
 ```sh
 gate baseline collect configs/models-{setup.arch}.txt --repeats 16 --runs 2 --reason "first baseline" \\
   --engine-command {shlex.quote(setup.engine_command)} --hf-home {setup.hf_home}
 ```
+
+Commit what it writes below `baselines/`: without it every cell is `no_baseline`.
 """
 
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from gate.errors import Exit
-
 
 def init(
     folder: Annotated[Path, typer.Argument(help="the repository to set up")] = Path(),
@@ -40,12 +38,16 @@ def init(
     """
     import sys
 
+    from gate.errors import UsageError
     from gate.setup import Setup, remaining, set_up
 
     if gate is None:
         if not sys.stdin.isatty():
-            typer.echo("gate: --gate OWNER/NAME@COMMIT is needed: which gate the workflows use", err=True)
-            raise typer.Exit(int(Exit.USAGE))
+            raise UsageError(
+                "--gate OWNER/NAME@COMMIT is needed: which gate the workflows use",
+                hint="the gate's repository and the commit of its release: "
+                "git ls-remote https://github.com/OWNER/NAME prints both",
+            )
         gate = typer.prompt("The gate to use (OWNER/NAME@COMMIT)")
     labels = tuple(runs_on or ("self-hosted", "linux", arch))
     setup = Setup(folder, gate, config, arch, labels, gpus, tuple(owner or ()), engine_command, hf_home)

@@ -68,6 +68,13 @@ def test_a_readme_and_code_owners_that_exist_only_grow(tmp_path: Path):
     assert owners.endswith("/.github/workflows/ @acme/kernels\n")
 
 
+def test_the_readme_says_how_to_get_the_gate_and_what_to_do_with_the_baseline(tmp_path: Path):
+    set_up(setup(tmp_path))
+    text = (tmp_path / "README.md").read_text()
+    assert f"`pip install git+https://github.com/{PIN}`" in text
+    assert "Commit what it writes below `baselines/`" in text
+
+
 def test_nothing_is_written_where_one_file_exists(tmp_path: Path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/runners.yaml").write_text("lists: {}\n")
@@ -110,7 +117,9 @@ def test_without_a_terminal_the_gate_must_be_named(tmp_path: Path, capsys: pytes
     with pytest.raises(SystemExit) as end:
         main(["init", str(tmp_path)])
     assert end.value.code == 2
-    assert "--gate" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--gate" in said
+    assert "git ls-remote" in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -123,6 +132,8 @@ def test_the_command_says_what_it_wrote_and_what_comes_next(
     said = capsys.readouterr().out
     assert str(tmp_path / ".github/workflows/gate.yml") in said
     assert "Next, 1: collect a baseline" in said
+    assert "Next, 2: let gate.yml and gate-baseline.yml build the engine of a pull request" in said
+    assert "they measure what /opt/engine/bin/vllm is on the runner" in said
 
 
 def test_what_is_left_to_do_begins_with_a_model_that_is_on_no_hub(
