@@ -103,4 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         traceback.print_exc()
         sys.exit(int(BisectExit.ABORT if bisecting else Exit.NOT_MEASURED))
     except SystemExit as end:
-        sys.exit(exit_of_failure(end.code) if bisecting else end.code)
+        # Typer exits with 1 where nobody reads what is printed (`gate ... | head`): no regression either.
+        unread = isinstance(end.__context__, BrokenPipeError)
+        ended = int(Exit.NOT_MEASURED) if unread else end.code
+        sys.exit(exit_of_failure(ended) if bisecting else ended)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,15 @@ def test_an_interrupted_command_does_not_look_like_a_regression(
     monkeypatch.setattr(cells, "cells_of", interrupted)
     assert exit_code("plan", "configs/models-cpu.txt") == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["config", "schema"], ["--help"]])
+def test_a_reader_that_has_gone_does_not_look_like_a_regression(command: list[str]):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as nobody_reads:
+        done = subprocess.run([sys.executable, "-m", "gate", *command], stdout=nobody_reads, check=False)
+    assert done.returncode == 4
 
 
 def test_a_config_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]):
