@@ -133,7 +133,7 @@ class Cluster:
         await asyncio.wait(either, return_when="FIRST_COMPLETED")
         if not answer.done():
             self._refuse_silence()
-        return answer.result()
+        return await answer
 
     def _refuse_silence(self) -> None:
         if self.gone:

@@ -7,7 +7,9 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from concurrent.futures import Future
+from types import ModuleType, SimpleNamespace
+from typing import NamedTuple, cast
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from gate.engine import EngineChoice
 from gate.errors import UsageError
 from gate.executors import Executor, Here, Job, Jobs, Place, Sequential, executor_for
-from gate.executors.ray import OnRay
+from gate.executors.ray import Cluster, OnRay
 from gate.serving.launch import Launcher
 from tests.support.project import environment
 
@@ -60,6 +62,19 @@ class SmallCluster:
     def watched(self) -> contextlib.AbstractAsyncContextManager[None]:
         """The head is always there."""
         return contextlib.nullcontext()
+
+
+async def test_a_call_that_outlasts_the_watching_has_its_answer() -> None:
+    found: Future[int] = Future()
+    errors = SimpleNamespace(RayError=RuntimeError)
+    cluster = Cluster(cast("ModuleType", SimpleNamespace(nodes=list, exceptions=errors)), "cpu")
+    async with cluster.watched():
+        asking = asyncio.create_task(cluster.answer(SimpleNamespace(future=lambda: found)))
+        await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    found.set_result(7)
+    assert await asking == 7
 
 
 class Cell(NamedTuple):
