@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +21,7 @@ import psutil
 from gate.errors import UsageError
 
 KILL_SECONDS = 5.0
+CLEANUP_SECONDS = 30.0
 
 
 class Remembered(NamedTuple):
@@ -28,15 +32,37 @@ class Remembered(NamedTuple):
     name: str
 
 
+class Noted(NamedTuple):
+    """What a state file holds: who wrote it, and what is to be gone once that process is."""
+
+    owner: Remembered | None = None
+    processes: tuple[Remembered, ...] = ()
+    cleanup: tuple[tuple[str, ...], ...] = ()
+    folders: tuple[str, ...] = ()
+
+
 class Tree:
     """Every process seen below `root`, kept in a state file while the engine runs.
 
     `unnoted` is why the state file does not hold them, on a full disk: then only the warden ends the engine
     of a gate that is killed.
+
+    Args:
+        root: the pid on top.
+        state: the file.
+        cleanup: commands that end what is not below `root`, a container.
+        folder: what else is to be gone with the engine.
     """
 
-    def __init__(self, root: int, state: Path) -> None:
+    def __init__(
+        self,
+        root: int,
+        state: Path,
+        cleanup: Sequence[Sequence[str]] = (),
+        folder: Path | None = None,
+    ) -> None:
         self.unnoted: OSError | None = None
+        self._besides = {"cleanup": cleanup, "folders": [str(folder)] if folder else []}
         self._root = root
         self._state = state
         self._seen: dict[tuple[int, float], Remembered] = {}
@@ -50,7 +76,7 @@ class Tree:
                 self._seen[process.pid, process.created] = process
         if self._seen != before:
             try:
-                _write(self._state, self._seen.values())
+                _write(self._state, self._seen.values(), self._besides)
             except OSError as error:
                 self.unnoted = error
 
@@ -86,22 +112,34 @@ def state_folder() -> Path:
     return folder
 
 
-def end_orphans(folder: Path) -> tuple[Remembered, ...]:
+def end_orphans(folder: Path, environment: Mapping[str, str]) -> list[str]:
     """End engines whose gate is dead: those noted in `folder` by a process that no longer runs.
 
+    A clean-up that fails stays noted, and is tried again at the next start.
+
+    Args:
+        folder: of state files.
+        environment: of the clean-up commands.
+
     Returns:
-        The processes that were found running and were ended.
+        What was found running and was ended, and what could not be ended, as lines for the output.
     """
-    ended: list[Remembered] = []
+    lines: list[str] = []
     for state in sorted(folder.glob("*.json")):
-        owner, processes = _read(state)
-        if owner is not None and find(owner):
+        noted = _read(state)
+        if noted.owner is not None and find(noted.owner):
             continue
-        running = tuple(process for process in processes if find(process))
+        running = tuple(process for process in noted.processes if find(process))
         kill(running)
-        ended += running
-        state.unlink(missing_ok=True)
-    return tuple(ended)
+        lines += [
+            f"gate: ended {orphan.name} (pid {orphan.pid}), left over from a killed run" for orphan in running
+        ]
+        failed = [told for command in noted.cleanup if (told := _clean_up(command, environment))]
+        failed += [told for path in noted.folders if (told := _remove(path))]
+        lines += [f"gate: WARNING {told}" for told in failed]
+        if not failed:
+            state.unlink(missing_ok=True)
+    return lines
 
 
 def kill(processes: Iterable[Remembered]) -> tuple[Remembered, ...]:
@@ -162,9 +200,39 @@ def _listens(process: Remembered, port: int) -> bool:
     return any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in connections)
 
 
-def _write(state: Path, processes: Iterable[Remembered]) -> None:
+def _remove(folder: str) -> str | None:
+    """Remove a folder; why that failed."""
+    try:
+        if Path(folder).is_dir():
+            shutil.rmtree(folder)
+    except OSError as error:
+        return f"{folder}, left over from a killed run: {error}"
+    return None
+
+
+def _clean_up(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """Run it, bounded; why it failed. An old Docker calls a container that is gone already a failure."""
+    told = f"{shlex.join(command)}, left over from a killed run"
+    try:
+        done = subprocess.run(
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=CLEANUP_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{told}: {type(error).__name__}"
+    if done.returncode == 0 or "no such container" in done.stderr.lower():
+        return None
+    return f"{told}: {' '.join(done.stderr.split()) or f'status {done.returncode}'}"
+
+
+def _write(state: Path, processes: Iterable[Remembered], besides: Mapping[str, object]) -> None:
     temporary = state.with_suffix(".new")
-    content = {"owner": remember(os.getpid()), "processes": list(processes)}
+    content = {"owner": remember(os.getpid()), "processes": list(processes), **besides}
     try:
         temporary.write_text(json.dumps(content), encoding="utf-8")
         temporary.replace(state)
@@ -173,11 +241,15 @@ def _write(state: Path, processes: Iterable[Remembered]) -> None:
         raise
 
 
-def _read(state: Path) -> tuple[Remembered | None, tuple[Remembered, ...]]:
-    """Owner and processes of a state file; a torn one has neither and is removed by the caller."""
+def _read(state: Path) -> Noted:
+    """A state file; a torn one has nothing in it and is removed by the caller."""
     try:
         content = json.loads(state.read_text(encoding="utf-8"))
-        owner = Remembered(*content["owner"])
-        return owner, tuple(Remembered(*entry) for entry in content["processes"])
+        return Noted(
+            owner=Remembered(*content["owner"]),
+            processes=tuple(Remembered(*entry) for entry in content["processes"]),
+            cleanup=tuple(tuple(command) for command in content.get("cleanup", ())),
+            folders=tuple(content.get("folders", ())),
+        )
     except (OSError, ValueError, KeyError, TypeError):
-        return None, ()
+        return Noted()

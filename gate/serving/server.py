@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ from typing import Any, Final
 from gate.errors import EngineError, EngineLost
 from gate.model.evidence import Evidence
 from gate.serving import warden
+from gate.serving.confinement import client_environment
 from gate.serving.engine_log import EvidenceReader, merged
 from gate.serving.failure import tell
 from gate.serving.gpu_memory import RELEASE_SECONDS, GpuMemory
@@ -54,12 +56,19 @@ class Server:
         log: LogFile,
         on_line: OnLine,
         log_path: Path,
+        *,
+        cleanup: Sequence[Sequence[str]] = (),
     ) -> None:
         self.endpoint = endpoint
         self.log_path = log_path
         self.survivors: tuple[Remembered, ...] = ()
         self._process = process
-        self._tree = Tree(process.pid, state_folder() / f"engine-{process.pid}.json")
+        self._tree = Tree(
+            process.pid,
+            state_folder() / f"engine-{process.pid}.json",
+            cleanup,
+            endpoint.socket.parent if endpoint.socket else None,
+        )
         self._log = log
         self._on_line = on_line
         self._memory = LogMemory()
@@ -270,8 +279,8 @@ async def serve(
         UsageError: it cannot be started as asked.
     """
     launcher.check()
-    for orphan in await asyncio.to_thread(end_orphans, state_folder()):
-        on_line(f"gate: ended {orphan.name} (pid {orphan.pid}), left over from a killed run")
+    for left in await asyncio.to_thread(end_orphans, state_folder(), client_environment(os.environ)):
+        on_line(left)
     log = LogFile(log_path)
     if log.error is not None:
         on_line(_tell_unwritten(log.error))
@@ -313,7 +322,7 @@ async def _healthy_server(
     while True:
         endpoint = Endpoint(free_port(), socket)
         process = await _start(launcher, endpoint, stop_seconds)
-        server = Server(process, endpoint, log, on_line, log_path)
+        server = Server(process, endpoint, log, on_line, log_path, cleanup=launcher.cleanup())
         try:
             await server.wait_healthy(deadline, check_owner=launcher.listens_itself)
         except EngineError:

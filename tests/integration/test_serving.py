@@ -26,6 +26,7 @@ from gate.serving.launch import LocalProcess
 from gate.serving.processes import Remembered, Tree, remember
 from gate.serving.server import Server, serve
 from gate.serving.signals import cancelled_by_signals
+from tests.support.waiting import PAUSE_SECONDS
 
 STUB = Path(__file__).parents[1] / "support" / "lifecycle_stub.py"
 Start = Callable[..., LocalProcess]
@@ -372,19 +373,26 @@ async def test_orphans_of_a_killed_run_are_ended_before_the_next_start(launcher,
 DOCKER = """#!/bin/sh
 # Records how it was called; `run` serves with the stand-in in the foreground, as a Docker client does: the
 # socket that the engine is told lies in a folder that the container shares with the machine.
-echo "$@" >> "$RECORD"
+echo "$@" >> @RECORD@
 [ "$1" = run ] || exit 0
 for part in "$@"; do
   case "$part" in type=bind,source=*,target=/gate) folder=${part#type=bind,source=};; esac
 done
 folder=${folder%,target=/gate}
-exec PYTHON -I -S STUB serve /model --uds "$folder/s"
+export STUB_FAULTS=deaf STUB_PID_FILE=@PIDS@
+exec @PYTHON@ -I -S @STUB@ serve /model --uds "$folder/s"
 """
 
 
-async def test_a_container_is_run_served_and_removed_by_name_though_its_client_is_deaf(run, tmp_path, pids):
+async def test_a_container_is_run_served_and_removed_by_name_though_its_client_is_deaf(
+    run, tmp_path, pids, states
+):
     docker, record = tmp_path / "docker", tmp_path / "record"
-    docker.write_text(DOCKER.replace("PYTHON", sys.executable).replace("STUB", str(STUB)))
+    given = {"RECORD": record, "PIDS": pids, "PYTHON": sys.executable, "STUB": STUB}
+    script = DOCKER
+    for name, value in given.items():
+        script = script.replace(f"@{name}@", str(value))
+    docker.write_text(script)
     docker.chmod(0o755)
     launcher = DockerContainer(
         image="rocm/vllm@sha256:0",
@@ -392,7 +400,6 @@ async def test_a_container_is_run_served_and_removed_by_name_though_its_client_i
         model="org/name",
         served_model="m",
         confinement=Confinement([str(docker)], user="1000:1000"),
-        env={"STUB_FAULTS": "deaf", "STUB_PID_FILE": str(pids), "RECORD": str(record)},
     )
     async with run(launcher) as server:
         folder = server.socket.parent
@@ -403,6 +410,12 @@ async def test_a_container_is_run_served_and_removed_by_name_though_its_client_i
         ) as client:
             with pytest.raises(EngineError, match="HTTP 501"):  # an answer of the stand-in, which has no POST
                 await client.ask(Request("/v1/completions", {}))
+        while not (noted := list(states.glob("*.json"))):
+            await asyncio.sleep(PAUSE_SECONDS)
+        # What the next start does if this process and the warden are both killed.
+        besides = json.loads(noted[0].read_text())
+        assert besides["cleanup"] == [[str(docker), "rm", "--force", "gate-1"]]
+        assert besides["folders"] == [str(folder)]
         assert record.read_text().startswith("run --rm --init --pull never --name gate-1 --network none ")
     assert record.read_text().splitlines()[1:] == ["rm --force gate-1"]
     assert running(pids) == []

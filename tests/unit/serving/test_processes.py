@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -60,7 +61,8 @@ def test_an_engine_whose_gate_is_dead_is_ended(sleeper, tmp_path):
     dead = [2**22 + 1, 0.0, "gate"]
     state = {"owner": dead, "processes": [remember(sleeper.pid), [2**22 + 2, 0.0, "gone"]]}
     (tmp_path / "engine-1.json").write_text(json.dumps(state))
-    assert [process.pid for process in end_orphans(tmp_path)] == [sleeper.pid]
+    (told,) = end_orphans(tmp_path, {})
+    assert told.endswith(f"(pid {sleeper.pid}), left over from a killed run")
     assert not psutil.pid_exists(sleeper.pid)
     assert list(tmp_path.iterdir()) == []
 
@@ -68,7 +70,7 @@ def test_an_engine_whose_gate_is_dead_is_ended(sleeper, tmp_path):
 def test_an_engine_whose_gate_lives_is_left_alone(sleeper, tmp_path):
     state = {"owner": remember(os.getpid()), "processes": [remember(sleeper.pid)]}
     (tmp_path / "engine-1.json").write_text(json.dumps(state))
-    assert end_orphans(tmp_path) == ()
+    assert end_orphans(tmp_path, {}) == []
     assert sleeper.poll() is None
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -76,8 +78,69 @@ def test_an_engine_whose_gate_lives_is_left_alone(sleeper, tmp_path):
 @pytest.mark.parametrize("torn", ["", "{", '{"owner": 1}', '{"owner": [1], "processes": []}'])
 def test_a_torn_state_file_is_removed(tmp_path, torn):
     (tmp_path / "engine-1.json").write_text(torn)
-    assert end_orphans(tmp_path) == ()
+    assert end_orphans(tmp_path, {}) == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def noted(sleeper, tmp_path) -> Path:
+    """The folder of a state file whose gate is dead; its engine's container is removed by ./client."""
+    (tmp_path / "states").mkdir()
+    (tmp_path / "socket").mkdir()
+    (tmp_path / "socket/s").touch()
+    cleanup = [[str(tmp_path / "client"), "rm", "--force", "gate-1"]]
+    tree = Tree(sleeper.pid, tmp_path / "states/engine-1.json", cleanup, tmp_path / "socket")
+    tree.update()
+    content = json.loads((tmp_path / "states/engine-1.json").read_text())
+    dead = {"owner": [2**22 + 1, 0.0, "gate"], "processes": []}
+    (tmp_path / "states/engine-1.json").write_text(json.dumps(content | dead))
+    return tmp_path / "states"
+
+
+def client(folder: Path, script: str) -> None:
+    (folder / "client").write_text(f'#!/bin/sh\necho "$@ $VALUE" >> {folder}/record\n{script}\n')
+    (folder / "client").chmod(0o755)
+
+
+@pytest.mark.parametrize("script", ["exit 0", "echo 'Error: No such container: gate-1' >&2; exit 1"])
+def test_the_container_and_the_socket_of_a_gate_that_is_dead_are_removed(noted, tmp_path, script):
+    client(tmp_path, script)
+    assert end_orphans(noted, {"VALUE": "given"}) == []
+    assert (tmp_path / "record").read_text() == "rm --force gate-1 given\n"
+    assert not (tmp_path / "socket").exists()
+    assert list(noted.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo 'Cannot connect' >&2; exit 1", "Cannot connect"),
+        ("exit 3", "status 3"),
+        (None, "FileNotFoundError"),
+    ],
+)
+def test_a_container_that_cannot_be_removed_is_told_and_tried_again(noted, tmp_path, script, why):
+    if script:
+        client(tmp_path, script)
+    (told,) = end_orphans(noted, {})
+    assert told.startswith("gate: WARNING ")
+    assert told.endswith(f"client rm --force gate-1, left over from a killed run: {why}")
+    client(tmp_path, f": > {tmp_path}/removed")
+    assert end_orphans(noted, {}) == []
+    assert (tmp_path / "removed").exists()
+    assert list(noted.iterdir()) == []
+
+
+def test_a_socket_folder_that_cannot_be_removed_is_told(noted, tmp_path):
+    client(tmp_path, "exit 0")
+    (tmp_path / "socket").rename(tmp_path / "elsewhere")
+    (tmp_path / "socket").symlink_to(tmp_path / "elsewhere")
+    (told,) = end_orphans(noted, {})
+    assert told == (
+        f"gate: WARNING {tmp_path / 'socket'}, left over from a killed run: "
+        "Cannot call rmtree on a symbolic link"
+    )
+    assert (tmp_path / "elsewhere/s").exists()
 
 
 def test_processes_that_cannot_be_noted_are_remembered_and_ended_all_the_same(sleeper, tmp_path):
