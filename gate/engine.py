@@ -16,7 +16,12 @@ from gate.fingerprint import HUB_ID
 from gate.model.canonical import sha256_of
 from gate.served import SERVED_MODEL, Served
 from gate.serving import gpu
-from gate.serving.confinement import Accelerator, Confinement, client_environment
+from gate.serving.confinement import (
+    Accelerator,
+    Confinement,
+    client_environment,
+    puller_environment,
+)
 from gate.serving.docker import DockerContainer
 from gate.serving.environment import CONVERSATION_DATE_VARIABLE, inherited, is_secret
 from gate.serving.gpu_memory import VISIBLE
@@ -174,7 +179,7 @@ def find_out(choice: EngineChoice, *, folders: Sequence[str] = ()) -> Found:
 def _find_out_image(choice: EngineChoice, reference: str, folders: Sequence[str]) -> Found:
     machine, client = gpu.ask_machine(), client_environment(os.environ)
     confinement = choice.confinement(_accelerator_here(machine))
-    image = image_of(reference, confinement.docker, client)
+    image = image_of(reference, confinement.docker, puller_environment(os.environ))
     confinement.check(os.environ.get("PATH"))
     visible = {name: os.environ[name] for name in VISIBLE if name in os.environ}
     asked = ask_image(image, confinement, client, visible=visible, folders=folders)

@@ -17,7 +17,7 @@ from typing import Final
 from gate.errors import UsageError
 from gate.serving.confinement import Confinement, client_environment
 from gate.serving.engine_facts import ENCODINGS_BASE
-from gate.serving.environment import engine_environment
+from gate.serving.environment import engine_environment, inherited, is_secret
 from gate.serving.launch import check_model, check_server_args, serve_arguments
 from gate.serving.probe import Endpoint
 
@@ -113,7 +113,7 @@ class DockerContainer:
             *self.confinement.run(self.name),
             *("--mount", f"type=bind,source={folder},target={_SOCKET_FOLDER_INSIDE}"),
             *(part for mount in self._mounts() for part in _read_only(*mount)),
-            *(part for name in sorted(self._inside()) for part in ("--env", name)),
+            *self.confinement.variables(self._inside(), by_name=self._by_name()),
             *("--entrypoint", self.command[0], self.image, *self.command[1:]),
             *serve_arguments(
                 _MODEL_INSIDE if self._is_folder() else self.model,
@@ -123,8 +123,8 @@ class DockerContainer:
         ]
 
     def environment(self) -> dict[str, str]:
-        """The client's environment; values of `--env NAME` are taken from it, so none is in `ps`."""
-        return {**client_environment(self.outer), **self._inside()}
+        """The client's environment; values of `--env NAME` are taken from it, so none of those is in `ps`."""
+        return {**client_environment(self.outer), **self._by_name()}
 
     def cleanup(self) -> list[list[str]]:
         """Remove the container by name."""
@@ -138,12 +138,23 @@ class DockerContainer:
         """The same engine started by a process with this environment."""
         return replace(self, outer=outer)
 
+    def _by_name(self) -> dict[str, str]:
+        """Variables that mean something to an engine only.
+
+        Any other one of the config (LD_PRELOAD, DOCKER_HOST, HOME) would act on the client, out here.
+        """
+        inside = self._inside()
+        engines = inherited(inside).keys() - _NOT_INSIDE
+        return {name: value for name, value in inside.items() if name in engines or is_secret(name)}
+
     def _inside(self) -> dict[str, str]:
         whole = engine_environment(
             {**_LOOPBACK, **self.env}, outer=self.outer, command="vllm", offline=self.offline
         )
         inside = {k: v for k, v in whole.items() if k not in _NOT_INSIDE or k in self.env}
         inside["HOME"] = "/tmp"  # noqa: S108 - an unprivileged user's only sure place for JIT caches
+        # Python finds no name of a user whom the image does not list, and torch wants one for a folder.
+        inside.setdefault("USER", "gate")
         inside.pop("HF_HOME", None)
         if self.hf_home is not None:
             inside["HF_HOME"] = _HF_INSIDE

@@ -90,12 +90,12 @@ def ask_image(
     name = f"gate-ask-{os.getpid()}"
     asked = [
         *confinement.run(name),
-        *(part for variable in sorted(inside) for part in ("--env", variable)),
+        *confinement.variables(inside, by_name=visible),
         *("--entrypoint", "python3", image.reference),
     ]
     try:
-        return gpu.ask_engine(asked, {**environment, **inside}, option="--engine-image", folders=folders)
-    except EngineError:
+        return gpu.ask_engine(asked, {**environment, **visible}, option="--engine-image", folders=folders)
+    except BaseException:  # Ctrl-C ends the client, not the container
         _run(confinement.remove(name), environment, ASK_SECONDS)
         raise
 

@@ -1,10 +1,13 @@
 """What an image is, from a client that answers as Docker does (a script, started as a process)."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from gate.engine import EngineChoice, find_out
 from gate.errors import EngineError, UsageError
 from gate.serving.image import Image, image_of
 
@@ -67,3 +70,50 @@ def test_a_client_that_cannot_be_executed_is_told(tmp_path):
     (tmp_path / "docker").chmod(0o755)
     with pytest.raises(EngineError, match="FileNotFoundError"):
         image_of("x", ["docker"], {"PATH": str(tmp_path)})
+
+
+def script(folder: Path, text: str) -> str:
+    """A client at a path of its own, which writes down what it was asked and of which container."""
+    (folder / "podman").write_text(f'#!/bin/sh\necho "$1 $3 $7" >> {folder}/record\n{text}\n')
+    (folder / "podman").chmod(0o755)
+    return str(folder / "podman")
+
+
+def test_an_image_is_pulled_through_the_proxy_and_the_engine_is_not_told_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    asked = f"""
+echo "$1 ${{HTTPS_PROXY-none}}" >> {tmp_path}/proxies
+case "$1" in
+  image) [ -e {tmp_path}/here ] && echo '[{{"Id": "b"}}]' || exit 1;;
+  pull) : > {tmp_path}/here;;
+  run) echo 'gate-facts:{{}}';;
+esac"""
+    find_out(EngineChoice(image="x", container_cli=script(tmp_path, asked), container_user="1000:1000"))
+    assert (tmp_path / "proxies").read_text().splitlines() == [
+        *("image http://proxy:3128", "pull http://proxy:3128", "image http://proxy:3128", "run none"),
+    ]
+
+
+INTERRUPTED = """
+import signal, sys
+from gate.serving.confinement import Confinement
+from gate.serving.image import Image, ask_image
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    ask_image(Image("x", "b", ()), Confinement([sys.argv[1]], user="1000:1000"), {}, visible={})
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_image_that_is_being_asked_when_ctrl_c_comes_leaves_no_container(tmp_path):
+    client = script(tmp_path, 'if [ "$1" = run ]; then kill -INT $PPID; exec /bin/sleep 600; fi')
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, client], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n")
+    (ran, _, name), (removed, gone) = (
+        line.split() for line in (tmp_path / "record").read_text().splitlines()
+    )
+    assert (ran, removed, gone) == ("run", "rm", name)
