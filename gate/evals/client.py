@@ -34,8 +34,17 @@ _CONNECT_SECONDS: Final = 10
 _LONGEST_PAUSE: Final = 60.0
 _SAFE_WORD: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 # vLLM answers 400 or 500 when the tokens that the model chose are no harmony message. The request was
-# good and the engine is well: that is an unreadable answer, and a broken kernel produces many.
-_UNREADABLE_ANSWER: Final = re.compile(r"^Unknown channel: |unexpected tokens remaining in message header")
+# good and the engine is well: that is an unreadable answer, and a broken kernel produces many. The first
+# line is vLLM's own, the others are what openai-harmony 0.0.8 says of a message that it cannot parse.
+_UNREADABLE_ANSWER: Final = re.compile(
+    r"^Unknown channel: "
+    r"|unexpected tokens remaining in message header"
+    r"|^(?:Unexpected token \d+ while expecting start token \d+"
+    r"|Unexpected EOS while waiting for message header to complete"
+    r"|channel marker present but no channel value found in header"
+    r"|message header did not contain a role"
+    r"|could not decode header)$"
+)
 _READ_THE_LOG: Final = "read the end of the engine's log, then run the cell again"
 _GC_THRESHOLD: Final = 50_000
 Reply = TypeVar("Reply")

@@ -8,7 +8,7 @@ with probability `--accuracy` (drawn from the request's seed), another option ot
 POST /stub {"fault": "500", "first": 3} switches a fault on for the next three requests ("first": null: for
 all), {"reset": true} forgets everything; GET /stub counts what was asked. Faults: 400, 404, 429, 500, 503,
 garbage, no_choice, empty, length, slow (writes tokens for ever), hangs (writes none), drop, wrong_model,
-unknown_channel, echo_400 and echo_500 (quote the prompt), dies.
+"says: MESSAGE" (500), echo_400 and echo_500 (quote the prompt), dies.
 """
 
 from __future__ import annotations
@@ -221,13 +221,13 @@ async def faulty(  # noqa: PLR0911, PLR0912 - one line a fault
     if fault is not None and fault.isdigit():
         headers = {"Retry-After": stub.retry_after} if stub.retry_after else {}
         return error(int(fault), "the engine quotes nothing", headers)
+    if fault is not None and fault.startswith("says: "):
+        return error(500, fault.removeprefix("says: "), {})
     match fault:
         case "echo_500":
             return error(500, f"failed on: {prompt_of(body)}", {})
         case "echo_400":
             return error(400, f"too long: {prompt_of(body)}", {})
-        case "unknown_channel":
-            return error(400, "Unknown channel: comment", {})
         case "garbage":
             return web.Response(text='{"choices": [', content_type="application/json")
         case "no_choice":
