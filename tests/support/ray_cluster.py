@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -31,14 +32,20 @@ class LocalCluster:
         """For --address."""
         return str(self._cluster.address)
 
-    def add(self, cpus: int = 1, gpus: int = 0, resources: Mapping[str, float] | None = None) -> Any:
-        """One more node."""
+    def add(
+        self,
+        cpus: int = 1,
+        gpus: int = 0,
+        resources: Mapping[str, float] | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> Any:
+        """One more node, with these variables besides."""
         node = self._cluster.add_node(
             num_cpus=cpus,
             num_gpus=gpus,
             resources=dict(resources or {"cpu": 1}),
             object_store_memory=STORE_BYTES,
-            env_vars={"PYTHONPATH": str(ROOT)},
+            env_vars={"PYTHONPATH": str(ROOT), **environment},
         )
         self.nodes.append(node)
         return node

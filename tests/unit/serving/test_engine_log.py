@@ -294,6 +294,13 @@ def test_a_real_nvidia_log_proves_what_a_dummy_gpt_oss_ran(mode: str):
     assert evidence.fallbacks == ()
 
 
+def test_a_real_nvidia_log_of_an_unquantized_model_names_its_kernels():
+    evidence = evidence_of("vllm-0.22.1-h200-bf16-triton.log")
+    expected = {"activation": "bf16", "attention": "FLASH_ATTN", "moe": "TRITON", "quantization": "None"}
+    assert {fact: evidence.facts.get(fact) for fact in expected} == expected
+    assert evidence.fallbacks == ()
+
+
 def test_a_config_for_rocm_is_not_satisfied_by_an_nvidia_log():
     evidence = evidence_of("vllm-0.22.1-h100-mxfp4-eager.log")
     checks = check_evidence(evidence, {"moe": "AITER_MXFP4_FP8", "scheme": "w_mxfp4_a_fp8", "tp": "1"}, [])
