@@ -19,8 +19,9 @@ from gate.engine import EngineChoice
 from gate.errors import UsageError
 from gate.executors import Executor, Here, Job, Jobs, Place, Sequential, executor_for
 from gate.executors.ray import Cluster, OnRay
-from gate.serving.launch import Launcher
+from gate.serving.launch import Launcher, LocalProcess
 from tests.support.project import environment
+from tests.support.waiting import PATIENCE
 
 HIP, CUDA = "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
 EIGHT = [str(number) for number in range(8)]
@@ -145,6 +146,40 @@ async def test_a_bug_is_raised_after_the_others_have_ended(make: Make) -> None:
     with pytest.raises(ZeroDivisionError):
         await make().run(CELLS, measure)
     assert not running
+
+
+@pytest.mark.parametrize("make", EXECUTORS[1:])
+async def test_a_bug_cancels_what_runs_and_begins_nothing_more(make: Make) -> None:
+    begun: list[str] = []
+    cancelled: list[str] = []
+
+    async def measure(job: Cell, _: Place) -> None:
+        begun.append(job.name)
+        if job.name == "b":
+            raise ZeroDivisionError
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(job.name)
+            raise
+
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(ZeroDivisionError):
+            await make().run(CELLS, measure)
+    assert cancelled == [name for name in begun if name != "b"]
+    assert "d" not in begun
+
+
+async def test_no_process_is_left_after_a_bug() -> None:
+    cluster = SmallCluster()
+
+    async def measure(job: Cell, place: Place) -> None:
+        await place.take()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await on(cluster).run(CELLS, measure)
+    assert cluster.begun == cluster.ended
 
 
 @given(
@@ -275,6 +310,13 @@ def test_a_cell_that_no_number_of_jobs_makes_fit_is_named() -> None:
     assert "gfx950/c1/aiter: needs 8 GPUs, and this host has 4" in said
 
 
+@pytest.mark.parametrize("make", EXECUTORS[:3])
+def test_an_engine_that_cannot_be_started_is_refused_before_anything_is(make: Make) -> None:
+    nothing = LocalProcess(["/no/such/engine"], "some/model", "m")
+    with pytest.raises(UsageError, match="engine command '/no/such/engine' not found"):
+        make().check([Cell("cell", launchers=(nothing,))])
+
+
 def test_gpus_that_nobody_describes_are_not_shared_out() -> None:
     assert "none that any tool describes" in refusal(Jobs(2), 1)
 
@@ -284,6 +326,7 @@ def test_gpus_that_nobody_describes_are_not_shared_out() -> None:
     [
         ("gfx950", {}, {HIP: "0,1", CUDA: "0,1"}),
         ("gfx950", {HIP: "4, 5,6"}, {HIP: "4,5", CUDA: "4,5"}),
+        ("gfx950", {HIP: "4,5", CUDA: "6,7"}, {HIP: "4,5", CUDA: "4,5"}),
         ("gfx950", {CUDA: "6,7"}, {HIP: "6,7", CUDA: "6,7"}),
         ("sm90", {HIP: "4,5"}, {CUDA: "0,1"}),
         ("sm90", {CUDA: "GPU-a,GPU-b"}, {CUDA: "GPU-a,GPU-b"}),
