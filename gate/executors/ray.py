@@ -52,10 +52,19 @@ class Cluster:
         Raises:
             GateError: what the function raised.
             UsageError: no node of this arch.
+            EngineError: every node that Ray tried it on was lost.
         """
         self._need(0)
-        task = self._ray.remote(_there).options(num_cpus=0, resources=self._label, max_retries=3)
-        answer: Answer | GateError = self._ray.get(task.remote(str(Path.cwd()), function, *arguments))
+        task = self._ray.remote(_there).options(num_cpus=0, resources=self._label)
+        try:
+            answer: Answer | GateError = self._ray.get(task.remote(str(Path.cwd()), function, *arguments))
+        except self._ray.exceptions.RayTaskError:
+            raise
+        except self._ray.exceptions.RayError as error:
+            raise EngineError(
+                f"no node of the Ray cluster stayed long enough to answer ({type(error).__name__})",
+                hint="read on the nodes why their processes end, for example for want of memory",
+            ) from error
         if isinstance(answer, GateError):
             raise answer
         return answer

@@ -152,6 +152,16 @@ def test_what_a_function_refuses_on_a_node_is_raised_here() -> None:
         cluster(Ray(*MIXED)).there(refuses)
 
 
+def test_nodes_that_are_lost_before_they_answer_are_told_and_a_bug_on_one_is_a_bug() -> None:
+    def fails(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(EngineError, match=r"no node .* stayed long enough to answer \(RayError\)"):
+        cluster(Ray(*MIXED)).there(fails, RayError("worker crashed"))
+    with pytest.raises(RayTaskError, match="KeyError"):
+        cluster(Ray(*MIXED)).there(fails, RayTaskError("KeyError"))
+
+
 def test_every_engine_is_checked_on_a_node_with_the_nodes_own_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
