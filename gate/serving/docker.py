@@ -1,7 +1,7 @@
 """The engine in a container: `docker run`, locked down, killed by name.
 
-Written from the Docker command line reference and tested against a recording stand-in; docs/serving.md
-says what has not met a real Docker engine yet.
+Tried with a real Podman (benchmarks/container.py) and, in the tests, a recording stand-in; docs/serving.md
+says what has not been met yet, Docker's own daemon above all.
 """
 
 from __future__ import annotations
