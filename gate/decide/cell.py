@@ -160,9 +160,10 @@ def _with(base: CellResult, verdict: Verdict, reason: str, next_step: str) -> Ce
 def _no_baseline(cell: Cell, repeats: int = 32) -> dict[str, Any]:
     return {
         "verdict": Verdict.NO_BASELINE,
-        "reason": f"no baseline is stored for {cell}",
+        "reason": f"no baseline is stored for {cell}: no {cell}.json in the folder of baselines",
         "next_step": (
-            f"gate baseline collect configs/{cell.config}.yaml --backend {cell.backend} --repeats {repeats}"
+            f"gate baseline collect configs/{cell.config}.yaml --backend {cell.backend} --arch {cell.arch}"
+            f" --repeats {repeats}"
         ),
     }
 

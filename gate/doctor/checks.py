@@ -303,7 +303,7 @@ def clock(facts: Facts) -> Said:
     if facts.now < last.seconds - CLOCK_SLACK:
         said = f"it says {_utc(facts.now)}, and {last.what} is of {_utc(last.seconds)}"
         return "fail", said, "set it: dates of baselines, certificates and reports depend on it"
-    return "ok", f"{_utc(facts.now)}, after {last.what}"
+    return "ok", f"{_utc(facts.now)}, later than {last.what}"
 
 
 @check("github token")

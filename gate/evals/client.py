@@ -263,7 +263,8 @@ class EngineClient:
         served, asked = content.get("model"), request.body.get("model")
         if served is not None and served != asked:
             name = served if isinstance(served, str) and len(served) < 200 else "something else"  # noqa: PLR2004
-            raise self._error(request, f"the engine serves {name!r}, not {asked!r}")
+            other = "this is another engine than the one meant: check --base-url and --served-model"
+            raise self._error(request, f"the engine serves {name!r}, not {asked!r}", other)
         return answer
 
     def _refused(self, request: Request, status: int, raw: bytes, retry_after: str | None) -> Exception:

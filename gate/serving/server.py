@@ -248,8 +248,13 @@ class Server:
         return EngineLost(
             self._told(f"{reason}, {time.monotonic() - self._started:.0f} s after its start"),
             where=str(self.log_path),
-            hint=f"read the engine's log, {self.log_path.name}, then run the cell again",
+            hint=f"read the engine's log, {self._log_name}, then run the cell again",
         )
+
+    @property
+    def _log_name(self) -> str:
+        """The log below --out: nothing of this machine."""
+        return f"{self.log_path.parent.name}/{self.log_path.name}"
 
     def _told(self, what: str) -> str:
         memory = self._memory

@@ -169,12 +169,16 @@ async def test_a_fault_that_stays_is_the_engines_error(client_of, engine, task_o
     assert caught.value.where == f"{engine.url}/v1/responses"
 
 
-@pytest.mark.parametrize("fault", ["400", "404", "wrong_model"])
-async def test_a_refused_request_is_not_sent_again(client_of, engine, task_of, fault):
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [("400", "check `sampling`"), ("404", "check `sampling`"), ("wrong_model", "--served-model")],
+)
+async def test_a_refused_request_is_not_sent_again(client_of, engine, task_of, fault, advice):
     engine.switch(fault=fault)
     async with client_of() as client:
-        with pytest.raises(EngineError):
+        with pytest.raises(EngineError) as caught:
             await ask_one(client, task_of())
+    assert advice in caught.value.hint
     assert engine.counts()["requests"] == 1
 
 

@@ -83,6 +83,7 @@ def test_a_collection_whose_engine_does_not_start_stores_nothing_and_goes_on_whe
     failed = project.gate(COLLECT, engine=engine)
     assert failed.code == 4, failed.err
     assert "cpu/stub/default: the engine exited with status 7" in failed.err
+    assert "read the engine's log, logs/cpu__stub__default.log" in failed.err
     assert "run the cell again" in failed.err
     assert not project.baseline.exists()
     done = project.gate(COLLECT, engine=engine)

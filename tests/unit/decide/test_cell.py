@@ -165,7 +165,10 @@ def test_another_backend_than_expected_is_not_measured_and_shows_the_evidence(wo
 def test_nothing_stored_names_the_command_that_makes_a_baseline(world, decide):
     result = decide(live(world, 0.0), reference=None)
     assert result.verdict is Verdict.NO_BASELINE
-    assert result.next_step == "gate baseline collect configs/tiny.yaml --backend default --repeats 32"
+    assert (
+        result.next_step
+        == "gate baseline collect configs/tiny.yaml --backend default --arch cpu --repeats 32"
+    )
     assert missing_baseline(world.cell).next_step == result.next_step
 
 

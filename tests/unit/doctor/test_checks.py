@@ -190,7 +190,7 @@ NOT_IN_IMAGE = Encodings("/opt/enc", None, in_image=True)
         ("container", {"image": "vllm:nightly", "container_engine": FILLED}, "warn", "can move"),
         ("container", {"image": IMAGE, "container_engine": FILLED}, "ok", "the image is here"),
         ("clock", {"now": 0.0}, "fail", "it says 1970-01-01"),
-        ("clock", {"now": PUSH.seconds - 119}, "ok", "after the push"),
+        ("clock", {"now": PUSH.seconds - 119}, "ok", "later than the push"),
         ("clock", {"now": PUSH.seconds - 121}, "fail", "and the push is of 2026-11-23"),
         ("clock", {"now": PUSH.seconds - 121, "moments": (PUSH, EARLIER)}, "fail", "the push"),
         ("clock", {"moments": ()}, "ok", "compared with nothing"),
