@@ -95,6 +95,7 @@ soak: engine browser selftest compare  ## the long proofs: speed, memory, calibr
 	$(BIN)/python -m benchmarks.first_hour
 	$(BIN)/python -m benchmarks.cluster kills
 	$(BIN)/python -m benchmarks.cluster speed
+	$(BIN)/python -m benchmarks.cluster real
 	$(BIN)/python -m benchmarks.cluster million
 	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.container  # last: without root it needs an installed Podman

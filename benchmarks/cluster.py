@@ -1,15 +1,20 @@
 """A Ray cluster that loses nodes, workers, the driver and its head: the verdicts are those of a quiet run.
 
-    python -m benchmarks.cluster kills [--cells 200] [--seed 1]
-    python -m benchmarks.cluster speed [--cells 6]
+    python -m benchmarks.cluster kills [--cells 200] [--seed 1] [--first node]
+    python -m benchmarks.cluster speed [--cells 24] [--answer 0.5] [--nodes 1 3]
+    python -m benchmarks.cluster real
     python -m benchmarks.cluster million [--samples 1000000] [--workers 8]
 
-`kills` measures the cells one after the other without Ray, and beside it on three nodes while it kills at
-random moments; what the driver's death or the head's leaves, the same command goes on from. Right is: every
-record has the outcomes of the quiet run, no journal holds a sample twice, no engine is left. `speed`
-compares the sequential executor with one and with three nodes of one CPU, the engines answering after a
-fixed time. `million` measures the driver alone: its workers are played in the same process, without HTTP,
-and hand in samples as fast as it takes them. Exits 1 where something is not right.
+`kills` measures the cells one after the other without Ray, and beside it on three nodes while it kills, at
+random moments, a node, a worker, the driver and the head in turn; what the driver's death or the head's
+leaves, the same command goes on from. Right is: every record has the outcomes of the quiet run, no journal
+holds a sample twice, no engine is left. `speed` compares the sequential executor with so many nodes of one
+CPU, the engines answering after `--answer` seconds; a cell ends when it is decided, some after three times as
+many samples as others, so few cells cannot keep three nodes busy to the end, whoever places them. `real`
+measures the embedded model with the real vLLM (`make engine`), without Ray and then on three nodes, where it
+kills the worker on the way.
+`million` measures the driver alone: its workers are played in the same process, without HTTP, and hand in
+samples as fast as it takes them. Exits 1 where something is not right.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +42,7 @@ from gate.baseline import store
 from gate.baseline.collect import add_run
 from gate.errors import Exit
 from gate.model.cell import Cell
-from tests.support.project import STUB, Project, environment
+from tests.support.project import ROOT, STUB, Project, environment
 from tests.support.ray_cluster import LocalCluster, local_cluster
 
 HEAD = "0123456789abcdef0123456789abcdef01234567"
@@ -46,6 +51,9 @@ NODES = 3
 REPEATS = 1024
 """Of the baseline: with fewer, the cells' shares of alpha rule no drop out and the run is refused."""
 KINDS = ("node", "worker", "driver", "head")
+ENGINE = ROOT / ".venv-engine/bin/vllm"
+SAMPLES_BEFORE = 150
+"""Of the real engine's cell, when its worker is killed: a look was taken, and no verdict reached."""
 PAUSE = (0.1, 0.3)
 """Seconds a cell, and those of ten cells at least, between two kills, drawn evenly.
 
@@ -119,6 +127,21 @@ class Many(Project):
         ]
 
 
+class Turn:
+    """What is killed next: all kinds in turn, from `first` on."""
+
+    def __init__(self, first: str) -> None:
+        self._at = KINDS.index(first)
+        self.killed: collections.Counter[str] = collections.Counter()
+
+    def next(self) -> str:
+        """Take the next kind, and count it as killed."""
+        kind = KINDS[self._at % len(KINDS)]
+        self._at += 1
+        self.killed[kind] += 1
+        return kind
+
+
 @contextmanager
 def cluster_of(nodes: int) -> Iterator[LocalCluster]:
     with (
@@ -128,24 +151,25 @@ def cluster_of(nodes: int) -> Iterator[LocalCluster]:
         yield cluster
 
 
-def kills(cells: int, seed: int) -> int:
+def kills(cells: int, seed: int, first: str) -> int:
     draw = random.Random(seed)  # noqa: S311 - moments, not secrets
     with tempfile.TemporaryDirectory(prefix="gate-cluster-") as folder:
         project = Many(Path(folder) / "project", cells)
         engine = project.engine(*GOOD, "--delay", "0.02")
         began = time.monotonic()
         quiet = project.start("quiet", engine=engine)
-        counts: collections.Counter[str] = collections.Counter()
+        turn = Turn(first)
         going_on = True
         while going_on:
-            heads = counts["head"]
+            heads = turn.killed["head"]
             with cluster_of(NODES) as cluster:
-                code = disturbed(project, cluster, engine, draw, counts)
+                code = disturbed(project, cluster, engine, draw, turn)
             # A head that was killed before the run had connected leaves an address without a cluster.
-            unconnected = code == Exit.USAGE and counts["head"] > heads
+            unconnected = code == Exit.USAGE and turn.killed["head"] > heads
             going_on = code in {-signal.SIGKILL, Exit.NOT_MEASURED} or unconnected
         print(
-            f"{cells} cells on {NODES} nodes: exit {code}, {since(began)}, killed {dict(counts)}", flush=True
+            f"{cells} cells on {NODES} nodes: exit {code}, {since(began)}, killed {dict(turn.killed)}",
+            flush=True,
         )
         print(f"one after the other, beside it: exit {quiet.wait()}", flush=True)
         for out, ended in (("quiet", quiet.returncode), ("disturbed", code)):
@@ -159,7 +183,11 @@ def kills(cells: int, seed: int) -> int:
 
 
 def disturbed(
-    project: Many, cluster: LocalCluster, engine: str, draw: random.Random, counts: collections.Counter[str]
+    project: Many,
+    cluster: LocalCluster,
+    engine: str,
+    draw: random.Random,
+    turn: Turn,
 ) -> int:
     """The exit code of a run for as long as its cluster lives."""
     ray = ("--executor", "ray", "--address", cluster.address)
@@ -168,7 +196,7 @@ def disturbed(
             try:
                 run.wait(draw.uniform(*PAUSE) * max(10, len(project.names)))
             except subprocess.TimeoutExpired:
-                counts[kind := KINDS[counts.total() % len(KINDS)]] += 1
+                kind = turn.next()
                 kill(kind, cluster, run, draw)
                 if kind == "node":
                     cluster.add()
@@ -211,17 +239,72 @@ def lingering(project: Many, seconds: float = 30.0) -> int:
     return len(project.engines())
 
 
-def speed(cells: int) -> int:
+def speed(cells: int, answer: float, sizes: Sequence[int]) -> int:
     with tempfile.TemporaryDirectory(prefix="gate-cluster-") as folder:
         project = Many(Path(folder) / "project", cells)
-        engine = project.engine(*GOOD, "--delay", "0.5")
+        engine = project.engine(*GOOD, "--delay", str(answer))
         alone = timed(project, "alone", engine)
-        print(f"sequential, {cells} cells: {alone:.1f} s", flush=True)
-        for nodes in (1, NODES):
+        print(f"sequential, {cells} cells, an answer after {answer} s: {alone:.1f} s", flush=True)
+        for nodes in sizes:
             with cluster_of(nodes) as cluster:
                 took = timed(project, f"on{nodes}", engine, "--executor", "ray", "--address", cluster.address)
             print(f"Ray, {nodes} node(s): {took:.1f} s, {alone / took:.2f} times as fast", flush=True)
     return 0
+
+
+def real() -> int:
+    with tempfile.TemporaryDirectory(prefix="gate-cluster-") as folder:
+        alone, hosted = Path(folder) / "alone", Path(folder) / "hosted"
+        began = time.monotonic()
+        without = measuring(alone).wait()
+        print(f"sequential: exit {without}, {since(began)}", flush=True)
+        with cluster_of(NODES) as cluster:
+            began = time.monotonic()
+            run = measuring(hosted, "--executor", "ray", "--address", cluster.address)
+            journal = hosted / "journals"
+            while run.poll() is None and samples_in(journal) < SAMPLES_BEFORE:
+                time.sleep(0.2)
+            workers = [p for p in psutil.process_iter(["cmdline"]) if is_worker(p)]
+            for worker in workers:
+                worker.kill()
+            code = run.wait()
+            print(f"Ray, {len(workers)} worker(s) killed: exit {code}, {since(began)}", flush=True)
+        (one,), (other,) = records.read_all(alone / "records"), records.read_all(hosted / "records")
+        asked = list(zip("".join(one.outcomes), "".join(other.outcomes), strict=True))
+        differing = sum(left != right for left, right in asked)
+        print(f"{differing} of {len(asked)} outcomes differ; restarts: {[r.reason for r in other.restarts]}")
+        left = [p for p in psutil.process_iter(["cmdline"]) if str(ENGINE) in (p.info["cmdline"] or [])]
+        print(f"engines left: {len(left)}")
+        return 0 if code == without == Exit.PASS and len(workers) == 1 and not left else 1
+
+
+def measuring(out: Path, *options: str) -> subprocess.Popen[bytes]:
+    """`gate run` of the embedded cell."""
+    cache = Path(".cache")
+    return subprocess.Popen(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "gate",
+                "run",
+                "configs/tiny-gpt-oss-w4a8.yaml",
+                "--backend",
+                "emulation",
+            ),
+            *("--engine-command", str(ENGINE), "--model", str(cache / "tiny-gpt-oss-w4a8"), "--arch", "cpu"),
+            *("--dataset-path", str(cache / "tiny-questions.csv"), "--head-sha", HEAD, "--no-probe"),
+            *("--out", str(out), *options),
+        ],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def samples_in(journals: Path) -> int:
+    """Samples that have arrived so far."""
+    return sum(len(path.read_text().splitlines()) - 1 for path in journals.glob("*.jsonl"))
 
 
 def timed(project: Many, out: str, engine: str, *options: str) -> float:
@@ -242,16 +325,21 @@ def million(samples: int, workers: int) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("part", choices=["kills", "speed", "million"])
+    parser.add_argument("part", choices=["kills", "speed", "real", "million"])
     parser.add_argument("--cells", type=int, default=None)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", choices=KINDS, default=KINDS[0], help="what is killed first")
+    parser.add_argument("--answer", type=float, default=0.5, help="seconds after which an engine answers")
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, NODES], help="of speed")
     parser.add_argument("--samples", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=8)
     given: Any = parser.parse_args(argv)
     if given.part == "kills":
-        return kills(given.cells or 200, given.seed)
+        return kills(given.cells or 200, given.seed, given.first)
     if given.part == "speed":
-        return speed(given.cells or 6)
+        return speed(given.cells or 24, given.answer, given.nodes)
+    if given.part == "real":
+        return real()
     return million(given.samples, given.workers)
 
 
