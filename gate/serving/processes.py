@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -104,11 +105,18 @@ class Tree:
 
 
 def state_folder() -> Path:
-    """Where running engines are noted, for this user on this machine."""
+    """Where running engines are noted, for this user on this machine.
+
+    Commands are read back from there, so nobody else may write to it, or lead it elsewhere by a link.
+
+    Raises:
+        UsageError: somebody else could.
+    """
     folder = Path(tempfile.gettempdir()) / f"vllm-eval-gate-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise UsageError(f"{folder} belongs to somebody else", hint="remove it, or set TMPDIR")
+    found, others = folder.lstat(), stat.S_IWGRP | stat.S_IWOTH
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & others:
+        raise UsageError(f"somebody else can write to {folder}", hint="remove it, or set TMPDIR")
     return folder
 
 

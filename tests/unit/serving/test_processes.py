@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ import psutil
 import pytest
 
 from gate.errors import UsageError
-from gate.serving import processes
 from gate.serving.processes import Remembered, Tree, end_orphans, find, kill, remember, state_folder
 
 SLEEP = "import sys, time; print('up', flush=True); time.sleep(600)"
@@ -152,12 +152,25 @@ def test_processes_that_cannot_be_noted_are_remembered_and_ended_all_the_same(sl
     assert not psutil.pid_exists(sleeper.pid)
 
 
-def test_the_state_folder_must_be_ours(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes.tempfile, "gettempdir", lambda: str(tmp_path))
-    assert state_folder().parent == tmp_path
-    monkeypatch.setattr(processes.os, "getuid", lambda: 4242)
-    (tmp_path / "vllm-eval-gate-4242").mkdir()
-    with pytest.raises(UsageError, match="belongs to somebody else"):
+def test_the_state_folder_must_be_ours_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = state_folder()
+    assert (folder.parent, stat.S_IMODE(folder.stat().st_mode)) == (tmp_path, 0o700)
+    with monkeypatch.context() as patched:
+        patched.setattr("os.getuid", lambda: 4242)
+        (tmp_path / "vllm-eval-gate-4242").mkdir()
+        with pytest.raises(UsageError, match="somebody else can write to"):
+            state_folder()
+    folder.chmod(0o770)
+    with pytest.raises(UsageError, match="somebody else can write to"):
+        state_folder()
+
+
+def test_the_state_folder_is_no_link_to_another_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "anywhere").mkdir(mode=0o700)
+    (tmp_path / f"vllm-eval-gate-{os.getuid()}").symlink_to(tmp_path / "anywhere")
+    with pytest.raises(UsageError, match="somebody else can write to"):
         state_folder()
 
 
