@@ -16,7 +16,8 @@ from gate.files import write_bytes
 WORKFLOWS: Final = ("gate.yml", "gate-report.yml", "gate-commands.yml", "gate-baseline.yml")
 PIN: Final = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+@[0-9a-f]{40}")
 _PLACEHOLDER: Final = re.compile(r"your-org/vllm-eval-gate@0{40} # vX\.Y\.Z")
-_INSTRUCTION: Final = re.compile(r"#\n# Replace your-org/[^\n]*\n")
+_INSTRUCTIONS: Final = re.compile(r"#\n# Replace your-org/[^\n]*\n| Copy to\b(?:.|\n# )*?(?=\n#\n)")
+"""What only the reader of the examples has to do."""
 _EXAMPLE_LIST: Final = "configs/models-gfx950.txt"
 _EXAMPLE_COMMAND: Final = "/opt/engine/bin/vllm"
 _EXAMPLE_CACHE: Final = "/data/huggingface"
@@ -154,7 +155,7 @@ def _new_files(setup: Setup) -> Iterator[tuple[str, str]]:
     )
     yield "baselines/.gitattributes", _read("baselines", ".gitattributes")
     for name in WORKFLOWS:
-        text = _INSTRUCTION.sub("", _PLACEHOLDER.sub(setup.pin, _read("workflows", name)))
+        text = _INSTRUCTIONS.sub("", _PLACEHOLDER.sub(setup.pin, _read("workflows", name)))
         for example, ours in (
             (_EXAMPLE_LIST, listed),
             (_EXAMPLE_COMMAND, setup.engine_command),

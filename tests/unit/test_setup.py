@@ -51,7 +51,10 @@ def test_workflows_use_what_was_said_and_no_placeholder(tmp_path: Path):
     texts = {name: (tmp_path / ".github/workflows" / name).read_text() for name in WORKFLOWS}
     for text in texts.values():
         assert f"uses: {PIN}\n" in text
-        for placeholder in ("your-org", "0" * 40, "vX.Y.Z", "gfx950", "/opt/engine", "/data/huggingface"):
+        for placeholder in (
+            *("your-org", "Copy to", "0" * 40, "vX.Y.Z"),
+            *("gfx950", "/opt/engine", "/data/huggingface"),
+        ):
             assert placeholder not in text
     assert "engine-command: /srv/engine/bin/vllm" in texts["gate.yml"]
     assert "configs: configs/models-gfx942.txt" in texts["gate.yml"]
