@@ -25,6 +25,7 @@ HARMLESS: Final = {
 }
 DOCS: Final = "tests/integration/test_docs.py::test_every_command_that_needs_no_engine_works_as_printed"
 DESK: Final = "tests/integration/test_docs_on_a_desk.py::"
+CLUSTER: Final = "tests/integration/test_docs_on_a_cluster.py::"
 DEMO: Final = "tests/end_to_end/test_demo.py::"
 PUBLISH: Final = "tests/integration/github/test_publish.py::"
 
@@ -56,6 +57,11 @@ RUN_BY: Final = {
     ("docs/runner.md", "pip install"): (
         "tests/integration/test_distribution.py::test_the_wheel_runs_where_there_is_no_checkout"
     ),
+    ("docs/scaling.md", "pip install"): (
+        "tests/integration/test_distribution.py::test_the_wheel_runs_where_there_is_no_checkout"
+    ),
+    ("docs/scaling.md", "ray start"): f"{CLUSTER}test_the_cluster_of_the_docs_measures_every_cell",
+    ("docs/scaling.md", "gate run"): f"{CLUSTER}test_the_cluster_of_the_docs_measures_every_cell",
     ("docs/history.md", "gate history"): f"{DESK}test_history_draws_what_the_desk_has_measured",
     ("docs/pytest.md", "pytest"): f"{DESK}test_pytest_makes_a_test_of_each_cell_of_the_list",
     ("docs/importing.md", "gate import lm-eval"): f"{DESK}test_logs_of_lm_eval_are_imported_and_decided",
