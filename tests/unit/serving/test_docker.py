@@ -74,7 +74,7 @@ def test_values_travel_in_the_clients_environment_and_its_settings_stay_the_user
 
 def test_a_variable_of_the_config_that_would_act_on_the_client_does_not_reach_it():
     config = {
-        "LD_PRELOAD": "/work/x.so",
+        "LD_PRELOAD": "/opt/x.so",
         "PATH": "/x",
         "DOCKER_HOST": "tcp://x",
         "GODEBUG": "x",
