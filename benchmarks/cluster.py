@@ -1,7 +1,7 @@
 """A Ray cluster that loses nodes, workers, the driver and its head: the verdicts are those of a quiet run.
 
     python -m benchmarks.cluster kills [--cells 200] [--seed 1] [--first node]
-    python -m benchmarks.cluster speed [--cells 24] [--answer 0.5] [--nodes 1 3]
+    python -m benchmarks.cluster speed [--cells 40] [--answer 0.5] [--nodes 1 3]
     python -m benchmarks.cluster real
     python -m benchmarks.cluster million [--samples 1000000] [--workers 8]
 
@@ -9,10 +9,9 @@
 random moments, a node, a worker, the driver and the head in turn; what the driver's death or the head's
 leaves, the same command goes on from. Right is: every record has the outcomes of the quiet run, no journal
 holds a sample twice, no engine is left. `speed` compares the sequential executor with so many nodes of one
-CPU, the engines answering after `--answer` seconds; a cell ends when it is decided, some after three times as
-many samples as others, so few cells cannot keep three nodes busy to the end, whoever places them. `real`
-measures the embedded model with the real vLLM (`make engine`), without Ray and then on three nodes, where it
-kills the worker on the way.
+CPU, the engines answering after `--answer` seconds; a cell ends when it is decided, one sooner than another,
+so few cells cannot keep three nodes busy to the end, whoever places them. `real` measures the embedded model
+with the real vLLM (`make engine`), without Ray and then on three nodes, where it kills the worker on the way.
 `million` measures the driver alone: its workers are played in the same process, without HTTP, and hand in
 samples as fast as it takes them. Exits 1 where something is not right.
 """
@@ -283,15 +282,8 @@ def measuring(out: Path, *options: str) -> subprocess.Popen[bytes]:
     cache = Path(".cache")
     return subprocess.Popen(
         [
-            *(
-                sys.executable,
-                "-m",
-                "gate",
-                "run",
-                "configs/tiny-gpt-oss-w4a8.yaml",
-                "--backend",
-                "emulation",
-            ),
+            *(sys.executable, "-m", "gate", "run", "configs/tiny-gpt-oss-w4a8.yaml"),
+            *("--backend", "emulation"),
             *("--engine-command", str(ENGINE), "--model", str(cache / "tiny-gpt-oss-w4a8"), "--arch", "cpu"),
             *("--dataset-path", str(cache / "tiny-questions.csv"), "--head-sha", HEAD, "--no-probe"),
             *("--out", str(out), *options),
@@ -337,7 +329,7 @@ def main(argv: list[str] | None = None) -> int:
     if given.part == "kills":
         return kills(given.cells or 200, given.seed, given.first)
     if given.part == "speed":
-        return speed(given.cells or 24, given.answer, given.nodes)
+        return speed(given.cells or 40, given.answer, given.nodes)
     if given.part == "real":
         return real()
     return million(given.samples, given.workers)

@@ -13,25 +13,23 @@ from __future__ import annotations
 
 import argparse
 import collections
-import contextlib
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
+from benchmarks.cluster import cluster_of
 from gate import records
 from gate.embedded.questions import write_csv
 from tests.support.checkout import commit, repository
 from tests.support.project import ROOT
-from tests.support.ray_cluster import local_cluster
 
 QUERY = ("nvidia-smi", "--query-compute-apps=pid,gpu_uuid", "--format=csv,noheader")
 REPEATS = 8
@@ -43,7 +41,7 @@ CONFIG: dict[str, Any] = {
     "server_args": SERVER,
     "startup_max_wait_seconds": 600,
     "task": "gpqa_diamond",
-    # vLLM 0.22.1 answers 500 to what it cannot parse, which this model says now and then at temperature 1.
+    # As it was measured, when the answers that vLLM 0.22.1 cannot parse still ended a cell.
     "sampling": {"temperature": 0.7, "top_p": 0.9, "max_tokens": 128},
     "gate": {"margin": 0.1, "alpha": 0.01, "max_minutes": 10},
     "expect": {"tp": 1},
@@ -135,18 +133,6 @@ class Host:
         return right
 
 
-@contextlib.contextmanager
-def cluster_of(gpus: int, arch: str) -> Iterator[str]:
-    """A Ray cluster with a node for each GPU; its address."""
-    with (
-        tempfile.TemporaryDirectory(prefix="gr", dir="/tmp", ignore_cleanup_errors=True) as temp,
-        local_cluster(temp) as cluster,
-    ):
-        for number in range(gpus):
-            cluster.add(gpus=1, resources={arch: 1}, environment={"CUDA_VISIBLE_DEVICES": str(number)})
-        yield cluster.address
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Everything that was asked for, and whether it was as expected."""
     parser = argparse.ArgumentParser(
@@ -168,8 +154,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     commit(host.folder)
     right = [host.gate("run", *jobs, out="out-run")]
     if given.ray:
-        with cluster_of(given.gpus, given.ray) as address:
-            placed = ("--executor", "ray", "--address", address, "--arch", given.ray)
+        with cluster_of(0) as cluster:
+            for number in range(given.gpus):
+                only = {"CUDA_VISIBLE_DEVICES": str(number)}
+                cluster.add(gpus=1, resources={given.ray: 1}, environment=only)
+            placed = ("--executor", "ray", "--address", cluster.address, "--arch", given.ray)
             right.append(host.gate("run", *placed, out="out-ray"))
     return 0 if all(right) else 1
 

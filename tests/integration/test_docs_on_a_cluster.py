@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -38,7 +37,9 @@ def test_the_cluster_of_the_docs_measures_every_cell(tmp_path: Path, three_basel
         "s3://bucket/gate": f"file://{tmp_path}/store",
     }
     with ExitStack() as cluster:
-        temp = cluster.enter_context(short_folder())
+        # Sockets have short paths.
+        short = tempfile.TemporaryDirectory(prefix="gr", dir="/tmp", ignore_cleanup_errors=True)
+        temp = cluster.enter_context(short)
         alone = ("--node-ip-address", "127.0.0.1", "--object-store-memory", "80000000", "--block")
         of_head = ("--port", str(port), "--include-dashboard", "false", "--temp-dir", temp)
         started = cluster.enter_context(running(typed(head, here), *of_head, *alone))
@@ -68,14 +69,6 @@ def typed(line: str, here: dict[str, str]) -> list[str]:
 def status(address: str) -> str:
     """What the cluster says of itself; nothing where there is none yet."""
     return finished([str(RAY), "status", "--address", address], Path.cwd(), timeout=PATIENCE).out
-
-
-@contextmanager
-def short_folder() -> Iterator[str]:
-    """Sockets have short paths."""
-    temp = tempfile.mkdtemp(prefix="gr", dir="/tmp")
-    yield temp
-    shutil.rmtree(temp, ignore_errors=True)
 
 
 @contextmanager

@@ -165,6 +165,7 @@ def test_another_backend_than_expected_is_not_measured_and_shows_the_evidence(wo
 def test_nothing_stored_names_the_command_that_makes_a_baseline(world, decide):
     result = decide(live(world, 0.0), reference=None)
     assert result.verdict is Verdict.NO_BASELINE
+    assert result.reason.endswith(": no cpu/tiny/default.json in the folder of baselines")
     assert (
         result.next_step
         == "gate baseline collect configs/tiny.yaml --backend default --arch cpu --repeats 32"
